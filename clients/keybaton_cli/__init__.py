@@ -1,0 +1,1 @@
+"""The `keybaton` command line."""

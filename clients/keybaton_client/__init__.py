@@ -1,0 +1,1 @@
+"""Client library over the generated gRPC stubs."""

@@ -1,0 +1,1 @@
+"""The Keybaton agent: owns the vault, the keys, the network and every session."""

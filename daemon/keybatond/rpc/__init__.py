@@ -1,0 +1,1 @@
+"""gRPC servicers: translate, call a service, translate back. Wire types stop here."""

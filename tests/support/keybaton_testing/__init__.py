@@ -1,0 +1,1 @@
+"""Fakes, contracts and lab fixtures shared by the tests."""
