@@ -1,0 +1,116 @@
+"""Asks for the system parts that a test needs: a missing one skips the test, or fails it where it was demanded.
+
+`KEYBATON_TEST_REQUIRE` is `all` or a comma-separated list of names below; a demanded part that is missing is a failure, so
+that a complete machine never passes by skipping.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHECK_SECONDS = 10  # for a check that runs a program
+
+
+@dataclass(frozen=True)
+class Part:
+    """How to tell that a part is there, and what brings it."""
+
+    present: Callable[[], bool]
+    remedy: str
+
+
+def _programs(*names: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(name) for name in names)
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=CHECK_SECONDS, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _has_namespaces() -> bool:
+    if not _programs("ip", "unshare")():
+        return False
+    return _succeeds("unshare", "-n", "true") if _is_root() else _succeeds("unshare", "-rnm", "true")
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _has_nft() -> bool:
+    return _programs("nft")() and _has_namespaces()
+
+
+def _has_systemd() -> bool:
+    return Path("/usr/lib/systemd/systemd").exists() and _programs("systemctl", "systemd-analyze")()
+
+
+PARTS: dict[str, Part] = {
+    "root": Part(_is_root, "run as root"),
+    "netns": Part(_has_namespaces, "apt-get install iproute2 util-linux; network namespaces must be permitted"),
+    "ipv6": Part(_has_ipv6, "a kernel with IPv6"),
+    "nft": Part(_has_nft, "apt-get install nftables"),
+    "keyring": Part(
+        _programs("dbus-daemon", "gnome-keyring-daemon", "secret-tool"),
+        "apt-get install dbus gnome-keyring libsecret-tools",
+    ),
+    "systemd": Part(_has_systemd, "apt-get install systemd"),
+    "shells": Part(_programs("bash", "zsh", "fish"), "apt-get install bash bash-completion zsh fish"),
+    "man": Part(_programs("man"), "apt-get install man-db"),
+    "buf": Part(_programs("buf"), "npm install -g @bufbuild/buf"),
+    "tmux": Part(_programs("tmux"), "apt-get install tmux"),
+    "pass": Part(_programs("pass", "gpg"), "apt-get install pass gnupg"),
+    "gpg": Part(_programs("gpg"), "apt-get install gnupg"),
+    "wormhole": Part(_programs("wormhole"), "apt-get install magic-wormhole magic-wormhole-mailbox-server"),
+    "h2load": Part(_programs("h2load"), "apt-get install nghttp2-client"),
+    "hyperfine": Part(_programs("hyperfine"), "apt-get install hyperfine"),
+    "socat": Part(_programs("socat"), "apt-get install socat"),
+    "strace": Part(_programs("strace"), "apt-get install strace"),
+    "tcpdump": Part(_programs("tcpdump"), "apt-get install tcpdump"),
+    "ssh": Part(_programs("ssh", "ssh-keygen"), "apt-get install openssh-client"),
+    "git": Part(_programs("git"), "apt-get install git"),
+}
+
+
+@functools.cache
+def present(name: str) -> bool:
+    """Whether the part is on this machine; asked once for each run."""
+    return PARTS[name].present()
+
+
+def demanded(name: str) -> bool:
+    """Whether `KEYBATON_TEST_REQUIRE` says that this part must be there."""
+    listed = {word.strip() for word in os.environ.get("KEYBATON_TEST_REQUIRE", "").split(",")}
+    return "all" in listed or name in listed
+
+
+def require(*names: str) -> None:
+    """Goes on only where every named part is present; KeyError for a name that is not in the table."""
+    missing = [name for name in names if not present(name)]
+    if not missing:
+        return
+    remedy = "; ".join(f"{name}: {PARTS[name].remedy}" for name in missing)
+    if any(demanded(name) for name in missing):
+        pytest.fail(f"demanded by KEYBATON_TEST_REQUIRE but missing: {remedy}", pytrace=False)
+    pytest.skip(f"missing {remedy}")
