@@ -1,0 +1,85 @@
+"""One gRPC channel to the agent: every call has a deadline, every failure becomes a ClientError. Knows no single method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import grpc
+
+from keybaton_client.problem import ClientError
+
+MESSAGE_MAX_BYTES = 4 * 1024 * 1024
+CALL_SECONDS = 30.0
+HUMAN_SECONDS = 180.0  # calls that may wait for a person at a keychain's dialog
+LONG_SECONDS = 3600.0  # calls that read the whole vault, and watches of sessions
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+# For answers without ErrorInfo: they come from gRPC itself, not from the agent.
+_BARE_STATUS: dict[grpc.StatusCode, tuple[str, str]] = {
+    grpc.StatusCode.UNAVAILABLE: ("NO_AGENT", "The agent cannot be reached."),
+    grpc.StatusCode.DEADLINE_EXCEEDED: ("DEADLINE_EXCEEDED", "The agent did not answer in time."),
+    grpc.StatusCode.CANCELLED: ("INTERRUPTED", "The call was cancelled."),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ("TOO_LARGE", "The message is larger than 4 MiB."),
+    grpc.StatusCode.UNIMPLEMENTED: ("PROTOCOL", "The agent does not know this call; it is older than this command."),
+}
+
+
+class AgentChannel:
+    """An open channel to the socket at `path`. Close it, or use it in a `with`."""
+
+    def __init__(self, path: str) -> None:
+        self.raw = grpc.insecure_channel(
+            "unix:" + quote(path, safe="/"),
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.use_local_subchannel_pool", 1),
+            ],
+        )
+
+    def close(self) -> None:
+        """Ends every call and closes the connection."""
+        self.raw.close()
+
+
+def call(
+    method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request, timeout: float = CALL_SECONDS
+) -> _Response:
+    """One exchange within `timeout` seconds. Raises ClientError."""
+    try:
+        return method(request, timeout=timeout)
+    except grpc.RpcError as error:
+        raise translated(error) from None
+
+
+def stream(
+    method: grpc.UnaryStreamMultiCallable[_Request, _Response], request: _Request, timeout: float | None
+) -> Iterator[_Response]:
+    """The answers as they come; closing the iterator cancels the call. `timeout` None: until one side leaves."""
+    running = method(request, timeout=timeout)
+    try:
+        yield from running
+    except grpc.RpcError as error:
+        raise translated(error) from None
+    finally:
+        running.cancel()
+
+
+def translated(error: Any) -> ClientError:
+    """The ClientError for what grpc raised: reason, hint and data come from its ErrorInfo where there is one."""
+    details = next((value for key, value in error.trailing_metadata() or () if key == "grpc-status-details-bin"), None)
+    if details is not None:
+        from google.rpc import error_details_pb2, status_pb2
+
+        status = status_pb2.Status.FromString(details)
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == "keybaton":
+                data = dict(info.metadata)
+                return ClientError(info.reason, status.message, data.pop("hint", ""), data)
+    reason, message = _BARE_STATUS.get(error.code(), ("PROTOCOL", "What answers on the socket is no Keybaton agent."))
+    return ClientError(reason, message)

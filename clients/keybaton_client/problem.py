@@ -1,0 +1,21 @@
+"""The one exception of the client library. Imports nothing, so that hot commands may use it."""
+
+from __future__ import annotations
+
+from _collections_abc import Mapping  # already loaded, unlike `collections`
+
+
+class ClientError(Exception):
+    """A call failed. Branch on `reason`: one of the agent's closed list (proto/README.md), or one made here.
+
+    Made here: NO_AGENT (nothing listens and none could be started), DEADLINE_EXCEEDED, PROTOCOL (what answers does not
+    speak as an agent does), INTERRUPTED (the call was cancelled), USAGE (a socket path that cannot be used).
+    `message` and `hint` are sentences for a person; `data` holds what the agent said about the failure, such as `field`.
+    """
+
+    def __init__(self, reason: str, message: str, hint: str = "", data: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+        self.data: Mapping[str, str] = data or {}
