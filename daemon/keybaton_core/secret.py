@@ -18,20 +18,33 @@ class SecretBytes:
     __slots__ = ("_buffer",)
 
     def __init__(self, value: bytes | bytearray | memoryview) -> None:
-        self._buffer = bytearray(value)
+        self._buffer: bytearray | memoryview = bytearray(value)
 
     @classmethod
     def from_text(cls, text: str) -> SecretBytes:
         """The UTF-8 bytes of `text`."""
         return cls(text.encode())
 
+    @classmethod
+    def over(cls, buffer: memoryview) -> SecretBytes:
+        """A secret that lives in `buffer` itself, such as locked memory, without a copy. The caller gives the buffer up."""
+        if buffer.readonly or buffer.format != "B" or not buffer.contiguous:
+            raise ValueError("a secret needs a writable, contiguous buffer of bytes")
+        secret = cls.__new__(cls)
+        secret._buffer = buffer
+        return secret
+
     def reveal(self) -> bytes:
         """The bytes themselves."""
         return bytes(self._buffer)
 
+    def reveal_view(self) -> memoryview:
+        """The bytes in place, read-only and without a copy that nobody wipes; not to be kept beyond the secret's life."""
+        return memoryview(self._buffer).toreadonly()
+
     def reveal_text(self) -> str:
         """The bytes as UTF-8 text; UnicodeDecodeError where they are none."""
-        return self._buffer.decode()
+        return str(self._buffer, "utf-8")
 
     def wipe(self) -> None:
         """Overwrites the value with zeros; the length stays."""

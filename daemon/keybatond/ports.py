@@ -77,6 +77,19 @@ class Keystore(Protocol):
     async def remove(self, record: KeyRecord) -> None:
         """Forgets the key; no error when it is not there."""
 
+    def describe(self, record: KeyRecord) -> str:
+        """Where `record` says the key lives, in a few words for people. Waits for nothing; never fails."""
+
+
+class KeyHolder(Protocol):
+    """Keeps the few keys that live as long as the vault is open where they are not swapped out and are wiped when dropped."""
+
+    def hold(self, key: SecretBytes) -> SecretBytes:
+        """Moves `key` into protected memory: the argument is wiped, the result's `wipe` gives the memory back.
+
+        Where memory cannot be protected the result is an ordinary secret; the holder has logged it once.
+        """
+
 
 # --- the network -------------------------------------------------------------------------------------------------------
 
