@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from keybaton_testing import node_dotenv
+
 CHECK_SECONDS = 10  # for a check that runs a program
 
 
@@ -79,6 +81,7 @@ PARTS: dict[str, Part] = {
     "shells": Part(_programs("bash", "zsh", "fish"), "apt-get install bash bash-completion zsh fish"),
     "man": Part(_programs("man"), "apt-get install man-db"),
     "buf": Part(_programs("buf"), "npm install -g @bufbuild/buf"),
+    "node-dotenv": Part(lambda: node_dotenv.folder() is not None, "apt-get install nodejs npm; npm install -g dotenv"),
     "tmux": Part(_programs("tmux"), "apt-get install tmux"),
     "pass": Part(_programs("pass", "gpg"), "apt-get install pass gnupg"),
     "gpg": Part(_programs("gpg"), "apt-get install gnupg"),

@@ -1,0 +1,138 @@
+"""What a project's variables must look like, and whether they do. Findings never show a secret's value.
+
+Checked in this order, the first failure counts: missing or empty (the default steps in, or it is required); format; pattern;
+enumeration.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+BOOLEANS = ("true", "false", "1", "0", "yes", "no")
+# RFC 1123, 2.1: labels of letters, digits and hyphens; RFC 1035: 63 and 253 octets.
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
+HOSTNAME_MAX = 253
+_EMAIL_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", re.ASCII)  # the atoms of RFC 5322, 3.2.3
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+
+def _is_hostname(text: str) -> bool:
+    labels = text.removesuffix(".").split(".")
+    return len(text) <= HOSTNAME_MAX and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_url(text: str) -> bool:
+    if any(character.isspace() or not character.isprintable() for character in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises for a port out of range
+    except ValueError:
+        return False
+    return bool(parts.scheme) and bool(parts.netloc)
+
+
+def _is_email(text: str) -> bool:
+    local, at, domain = text.rpartition("@")
+    return bool(at) and bool(_EMAIL_LOCAL.fullmatch(local)) and _is_hostname(domain)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
+
+
+@dataclass(frozen=True)
+class Format:
+    """A named form of value and the words for it."""
+
+    accepts: Callable[[str], bool]
+    words: str
+
+
+FORMATS: Mapping[str, Format] = {
+    "url": Format(_is_url, "a URL with scheme and host"),
+    "port": Format(_is_port, "a port from 1 to 65535"),
+    "email": Format(_is_email, "an e-mail address"),
+    "boolean": Format(lambda text: text.lower() in BOOLEANS, "one of " + ", ".join(BOOLEANS)),
+    "integer": Format(lambda text: bool(_INTEGER.fullmatch(text)), "an integer"),
+    "hostname": Format(_is_hostname, "a host name"),
+    "ip": Format(_is_ip, "an IPv4 or IPv6 address"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`[schema.NAME]`: what one variable must look like."""
+
+    name: str
+    required: bool = False
+    format: str | None = None
+    pattern: re.Pattern[str] | None = None
+    enum: tuple[str, ...] = ()
+    default: str | None = None
+    secret: bool = True
+    client: bool = False
+    description: str = ""
+
+    def problem(self, value: str) -> str | None:
+        """Why a non-empty `value` does not fit, in words that may follow the name; None when it does."""
+        if self.format is not None and not FORMATS[self.format].accepts(value):
+            return f"is not {FORMATS[self.format].words}"
+        if self.pattern is not None and not self.pattern.fullmatch(value):
+            return f"does not match the pattern {self.pattern.pattern}"
+        if self.enum and value not in self.enum:
+            return "is not one of " + ", ".join(self.enum)
+        return None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One violation. `value` is shown only for a variable that the schema declares not secret."""
+
+    name: str
+    problem: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        shown = f" (is {self.value!r})" if self.value is not None else ""
+        return f"{self.name} {self.problem}{shown}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome for one environment: every violation, and the defaults that step in."""
+
+    findings: tuple[Finding, ...]
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(rules: Mapping[str, Rule], values: Mapping[str, str]) -> Checked:
+    """Holds `values` against `rules`. Variables without a rule are free."""
+    findings = []
+    defaults = {}
+    for rule in rules.values():
+        value = values.get(rule.name, "")
+        if not value:
+            if rule.default is not None:
+                defaults[rule.name] = rule.default
+            elif rule.required:
+                findings.append(
+                    Finding(rule.name, "is required and " + ("empty" if rule.name in values else "not set"))
+                )
+            continue
+        problem = rule.problem(value)
+        if problem is not None:
+            findings.append(Finding(rule.name, problem, None if rule.secret else value))
+    return Checked(tuple(findings), defaults)
