@@ -1,7 +1,7 @@
 """Where the agent's socket is and whether somebody listens there. Imports only `os` and built-in modules (hot path)."""
 
 # pathlib would cost more than the whole start of a hot command.
-# ruff: noqa: PTH100, PTH111, PTH120
+# ruff: noqa: PTH100, PTH111
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ only we hold, "ready", "running" (another agent has the lock) or why it could no
 """
 
 # pathlib would cost more than the whole start of a hot command.
-# ruff: noqa: PTH100, PTH111, PTH120
+# ruff: noqa: PTH100, PTH120
 
 from __future__ import annotations
 
