@@ -1,0 +1,112 @@
+"""One pinned TLS connection and a small HTTP/1.1 client on it.
+
+aiohttp's client pools connections and opens a new one when the old has gone. Here a handshake belongs to the connection
+it was made on and the payload may go nowhere else, so the client holds exactly one connection and never reconnects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import hmac
+import socket
+import ssl
+
+from keybatond.adapters.tls_transport.replies import HEAD_MAX, ReplyRefused, read_reply
+from keybatond.errors import ShareFailed, ShareReason
+from keybatond.ports import Address, Reply
+
+CLOSE_SECONDS = 1.0  # for the closing exchange of TLS
+
+
+@functools.cache
+def _context(legacy: bool) -> ssl.SSLContext:
+    """The peer is known by its fingerprint alone, which is compared after the handshake; no authority is asked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2 if legacy else ssl.TLSVersion.TLSv1_3
+    return context
+
+
+async def open_connection(to: Address, *, fingerprint: bytes | None, timeout: float, legacy: bool) -> PinnedConnection:
+    """Connects within `timeout` seconds. ShareFailed(PEER_GONE) when nobody is there or the certificate is another."""
+    family = socket.AF_INET6 if ":" in to.host else socket.AF_INET
+    target = (to.host, to.port, 0, to.scope) if family == socket.AF_INET6 else (to.host, to.port)
+    writer: asyncio.StreamWriter | None = None
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only for sockets of its own
+            async with asyncio.timeout(timeout):
+                await asyncio.get_running_loop().sock_connect(sock, target)
+                reader, writer = await asyncio.open_connection(
+                    sock=sock,
+                    ssl=_context(legacy),
+                    server_hostname="",  # no SNI
+                    ssl_handshake_timeout=timeout,
+                    ssl_shutdown_timeout=CLOSE_SECONDS,
+                    limit=HEAD_MAX,
+                )
+        finally:
+            if writer is None:
+                sock.close()
+    except (OSError, TimeoutError, OverflowError):
+        raise ShareFailed(ShareReason.PEER_GONE) from None
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    seen = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").digest()
+    if fingerprint is not None and not hmac.compare_digest(seen, fingerprint):
+        writer.transport.abort()
+        raise ShareFailed(ShareReason.PEER_GONE)
+    return PinnedConnection(reader, writer, seen, str(to))
+
+
+class PinnedConnection:
+    """Implements TlsConnection. One exchange at a time; after any failure the connection is of no more use."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fingerprint: bytes, host: str
+    ) -> None:
+        self._reader, self._writer = reader, writer
+        self._fingerprint = fingerprint
+        self._host = host
+        self._usable = True
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the certificate that the peer showed."""
+        return self._fingerprint
+
+    async def request(self, method: str, path: str, body: bytes | None, *, timeout: float, limit: int = 65536) -> Reply:
+        """One exchange within `timeout` seconds. ShareFailed(PEER_GONE) on every failure."""
+        if not self._usable:
+            raise ShareFailed(ShareReason.PEER_GONE)
+        self._usable = False  # until the exchange is complete
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAccept: application/json\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        try:
+            async with asyncio.timeout(timeout):
+                self._writer.write(head.encode("ascii") + b"\r\n" + (body or b""))
+                # The answer may come before all of the body has been taken, as 413 does, and the peer may then stop
+                # reading: so nothing waits for the body to leave. It is small; the transport holds it.
+                reply, keep = await read_reply(self._reader, limit)
+        except (OSError, TimeoutError, ReplyRefused):
+            self._writer.transport.abort()
+            raise ShareFailed(ShareReason.PEER_GONE) from None
+        except BaseException:
+            self._writer.transport.abort()
+            raise
+        self._usable = keep
+        return reply
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        self._usable = False
+        self._writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._writer.wait_closed()
