@@ -1,0 +1,321 @@
+"""The registry of shares: starts them, lets clients look on and decide, ends them on time, forgets them ten minutes later."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any
+
+from keybaton_core.photosphere_payload import check_sendable
+from keybatond.errors import KeybatonError, Reason, ShareFailed, ShareReason
+from keybatond.ports import Clock, Entropy, Log
+from keybatond.services.deadlines import within
+from keybatond.services.share_offer import ShareVault, offer_alone
+from keybatond.services.share_outgoing import build_payload
+from keybatond.services.share_run import Run
+from keybatond.services.share_saving import ReceiveRun
+from keybatond.services.share_session import (
+    SEEK_SECONDS,
+    Ending,
+    ReceiveDriver,
+    ReceiveJob,
+    Role,
+    SendDriver,
+    SendJob,
+    ShareProtocol,
+    State,
+)
+from keybatond.services.share_view import ReviewDecision, Session, StartReceive, StartSend
+
+KEEP_SECONDS = 600  # an ended session can still be looked at
+MAX_TIMEOUT_SECONDS = 600
+MAX_RUNNING = 32  # sends at once; each holds sockets and a payload
+MAX_KEPT = 200  # ended sessions, against a client that starts them in a loop
+OVERDUE_SECONDS = 5  # a driver keeps its own deadline and knows the better reason; this one makes sure
+FAREWELL_SECONDS = 70  # after the outcome a receiver still answers the sender, who may ask for up to 60 s at a time
+CLOSE_SECONDS = 2  # what an ended session gets for its farewell when the agent stops
+_CHECK_SECONDS = 15.0  # a phase may shorten the limit while the guard sleeps
+_CODE = re.compile(r"[0-9]{4,8}", re.ASCII)
+_FOREIGN_CODE_MAX = 256
+_CODE_TRIES = 64
+
+PHOTOSPHERE_HINT = (
+    "Photosphere's protocol cannot protect against somebody on the same network who can read or deliver in your place; "
+    "use it only where you trust everyone on it."
+)
+_END_STATES = {
+    ShareReason.CANCELLED: State.CANCELLED,
+    ShareReason.EXPIRED: State.EXPIRED,
+    ShareReason.DECLINED: State.DECLINED,
+}
+
+
+class ShareService:
+    """Owns every session of this agent. Methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        vault: ShareVault,
+        clock: Clock,
+        entropy: Entropy,
+        log: Log,
+        send_drivers: Mapping[ShareProtocol, SendDriver],
+        receive_drivers: Mapping[ShareProtocol, ReceiveDriver],
+    ) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._entropy = entropy
+        self._log = log
+        self._send_drivers = send_drivers
+        self._receive_drivers = receive_drivers
+        self._runs: dict[str, Run] = {}  # oldest first
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
+
+    # --- starting ---
+
+    def start_send(self, start: StartSend) -> Session:
+        """Starts to send.
+
+        Raises KeybatonError: INVALID_ARGUMENT, INVALID_CODE, NOT_FOUND, TOO_LARGE, VAULT_LOCKED, BUSY, SHUTTING_DOWN.
+        """
+        timeout = self._admit(start.timeout_seconds)
+        self._require_open()
+        if sum(1 for run in self._runs.values() if not run.ended) >= MAX_RUNNING:
+            raise KeybatonError(Reason.BUSY, limit=str(MAX_RUNNING))
+        payload = build_payload(start, self._vault)
+        if start.protocol is ShareProtocol.PHOTOSPHERE:
+            problem = check_sendable(payload)
+            if problem is not None:
+                raise KeybatonError(Reason.INVALID_ARGUMENT, field="items", problem=problem)
+        code = self._checked_code(start.code, start.protocol) if start.code else self._make_code(start)
+        offer = offer_alone(payload)
+        main = payload.database.name if payload.database is not None else payload.secrets[0].name
+        first = self._first(Role.SEND, start.protocol, code=code, name=main)
+        run = Run(first, self._clock, timeout, confirm=start.confirm_peer)
+        run.show_offer(offer)
+        own = frozenset(bytes.fromhex(r.session.fingerprint) for r in self._runs.values() if not r.ended)
+        job = SendJob(payload, code, start.to or None, timeout, own - {b""}, start.confirm_peer)
+        driver = self._send_drivers[start.protocol]
+        return self._begin(run, lambda: driver.run(job, run))
+
+    def start_receive(self, start: StartReceive) -> Session:
+        """Starts to receive. Raises KeybatonError: BUSY, INVALID_ARGUMENT, INVALID_CODE, VAULT_LOCKED, SHUTTING_DOWN."""
+        timeout = self._admit(start.timeout_seconds)
+        self._require_open()
+        if any(run.session.role is Role.RECEIVE and not run.ended for run in self._runs.values()):
+            raise KeybatonError(Reason.BUSY, limit="1")
+        if start.code_is_final and not start.code:
+            raise KeybatonError(Reason.INVALID_ARGUMENT, field="code", problem="is missing, and it is to be final")
+        first = self._first(Role.RECEIVE, start.protocol)
+        run = ReceiveRun(first, self._clock, timeout, self._vault)
+        if start.code:
+            run.give_code(self._checked_code(start.code, start.protocol))
+        else:
+            run.ask_code()
+        job = ReceiveJob(start.code_is_final, timeout, start.offer_nonce or None)
+        driver = self._receive_drivers[start.protocol]
+        return self._begin(run, lambda: driver.run(job, run))
+
+    def _admit(self, timeout_seconds: int) -> float:
+        if self._closing:
+            raise KeybatonError(Reason.SHUTTING_DOWN)
+        self._forget()
+        if not 0 <= timeout_seconds <= MAX_TIMEOUT_SECONDS:
+            raise KeybatonError(
+                Reason.INVALID_ARGUMENT, field="timeout_seconds", problem=f"is not 0 to {MAX_TIMEOUT_SECONDS}"
+            )
+        return float(timeout_seconds or SEEK_SECONDS)
+
+    def _require_open(self) -> None:
+        if not self._vault.is_open:
+            raise KeybatonError(Reason.VAULT_LOCKED)
+
+    def _first(self, role: Role, protocol: ShareProtocol, *, code: str = "", name: str = "") -> Session:
+        hint = PHOTOSPHERE_HINT if protocol is ShareProtocol.PHOTOSPHERE else ""
+        state = State.SEEKING if role is Role.SEND else State.ANNOUNCING
+        return Session(self._entropy.token(16).hex(), role, protocol, state, code=code, name=name, hint=hint)
+
+    def _begin(self, run: Run, drive: Callable[[], Coroutine[Any, Any, Ending]]) -> Session:
+        session = run.session
+        self._runs[session.id] = run
+        task = asyncio.create_task(self._live(run, drive), name=f"share {session.id}")
+        self._tasks[session.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(session.id, None))
+        self._log.event(
+            "share_started", session=session.id, role=session.role.name.lower(), protocol=session.protocol.name.lower()
+        )
+        return session
+
+    async def _live(self, run: Run, drive: Callable[[], Coroutine[Any, Any, Ending]]) -> None:
+        driver = asyncio.ensure_future(drive())
+        guard = asyncio.ensure_future(self._guard(run))
+        try:
+            await asyncio.wait({driver, guard}, return_when=asyncio.FIRST_COMPLETED)
+            if driver.done():
+                self._conclude(run, driver)
+            else:
+                run.end(State.EXPIRED, reason=ShareReason.EXPIRED.value)
+        finally:
+            run.end(State.CANCELLED, reason=ShareReason.CANCELLED.value)
+            driver.cancel()
+            guard.cancel()
+            await asyncio.gather(driver, guard, return_exceptions=True)
+            session = run.session
+            self._log.event("share_ended", session=session.id, state=session.state.name.lower(), reason=session.reason)
+
+    async def _guard(self, run: Run) -> None:
+        """Returns when the session, or its farewell after the end, is overdue."""
+        while True:
+            if run.ended_at is None:
+                left = run.limit + OVERDUE_SECONDS - self._clock.monotonic()
+            else:
+                left = run.ended_at + FAREWELL_SECONDS - self._clock.monotonic()
+            if left <= 0:
+                return
+            await self._clock.sleep(min(left, _CHECK_SECONDS))
+
+    def _conclude(self, run: Run, driver: asyncio.Future[Ending]) -> None:
+        try:
+            ending = driver.result()
+        except ShareFailed as failed:
+            run.end(_END_STATES.get(failed.reason, State.FAILED), reason=failed.reason.value, hint=failed.hint)
+        except asyncio.CancelledError:
+            run.end(State.CANCELLED, reason=ShareReason.CANCELLED.value)
+        except Exception as error:  # a fault of ours must not leave a session that never ends
+            self._log.event("share_broken", session=run.session.id, error=type(error).__name__)
+            run.end(
+                State.FAILED, reason=ShareReason.NETWORK.value, hint="An internal error ended the share; see the log."
+            )
+        else:
+            reason = ShareReason.DECLINED.value if ending.state is State.DECLINED else ""
+            run.end(ending.state, reason=reason, conflict=ending.conflict, hint=ending.hint)
+
+    # --- codes ---
+
+    def _make_code(self, start: StartSend) -> str:
+        digits = start.digits or 4
+        if not 4 <= digits <= 8:
+            raise KeybatonError(Reason.INVALID_ARGUMENT, field="digits", problem="is not 4 to 8")
+        taken = {run.session.code for run in self._runs.values()}
+        code = ""
+        for _ in range(_CODE_TRIES):  # a code serves one session only
+            if start.protocol is ShareProtocol.PHOTOSPHERE:  # the real sender makes no leading zero
+                lowest = 10 ** (digits - 1)
+                code = str(lowest + self._entropy.below(9 * lowest))
+            else:
+                code = str(self._entropy.below(10**digits)).zfill(digits)
+            if code not in taken:
+                break
+        return code
+
+    @staticmethod
+    def _checked_code(code: str, protocol: ShareProtocol) -> str:
+        foreign = protocol is ShareProtocol.PHOTOSPHERE  # there any text is a code
+        if not (0 < len(code) <= _FOREIGN_CODE_MAX if foreign else _CODE.fullmatch(code)):
+            raise KeybatonError(Reason.INVALID_CODE)
+        return code
+
+    # --- looking on and deciding ---
+
+    def sessions(self) -> list[Session]:
+        """Those that run or ended in the last ten minutes, newest first."""
+        self._forget()
+        return [run.session for run in reversed(self._runs.values())]
+
+    def session(self, session_id: str) -> Session:
+        """One of them. SESSION_NOT_FOUND."""
+        return self._run(session_id).session
+
+    def watch(self, session_id: str) -> AsyncIterator[Session]:
+        """The whole session at once and again after each change; ends with it. SESSION_NOT_FOUND."""
+        return self._run(session_id).watch()
+
+    def provide_code(self, session_id: str, code: str) -> Session:
+        """Gives the receiver's code. INVALID_CODE, SESSION_NOT_FOUND, WRONG_STATE."""
+        run = self._run(session_id)
+        code = self._checked_code(code, run.session.protocol)
+        if not run.give_code(code):
+            raise self._wrong_state(run)
+        return run.session
+
+    def confirm_peer(self, session_id: str, accept: bool) -> Session:
+        """Gives the person's word on the peer's address. SESSION_NOT_FOUND, WRONG_STATE."""
+        run = self._run(session_id)
+        if not run.answer_confirmation(accept):
+            raise self._wrong_state(run)
+        return run.session
+
+    async def review(self, decision: ReviewDecision) -> Session:
+        """Carries out the decision on a payload in REVIEW and returns once it is stored.
+
+        Raises KeybatonError: CONFLICT and INVALID_ARGUMENT leave the session in REVIEW; WRONG_STATE, SESSION_NOT_FOUND;
+        VAULT_LOCKED and STORAGE_* have ended it, with nothing saved.
+        """
+        run = self._run(decision.session_id)
+        if not isinstance(run, ReceiveRun):
+            raise self._wrong_state(run)
+        await run.decide(decision)
+        return run.session
+
+    async def cancel(self, session_id: str) -> Session:
+        """Ends a session at once; no error when it has ended. What is being stored is stored, and then it is `saved`."""
+        run = self._run(session_id)
+        await self._stop(run, State.CANCELLED, ShareReason.CANCELLED)
+        return run.session
+
+    def _run(self, session_id: str) -> Run:
+        self._forget()
+        run = self._runs.get(session_id)
+        if run is None:
+            raise KeybatonError(Reason.SESSION_NOT_FOUND)
+        return run
+
+    @staticmethod
+    def _wrong_state(run: Run) -> KeybatonError:
+        return KeybatonError(Reason.WRONG_STATE, state=run.session.state.name)
+
+    # --- ending ---
+
+    def lock(self) -> None:
+        """To be called when the vault is locked: ends each session that holds values."""
+        for run in list(self._runs.values()):
+            if isinstance(run, ReceiveRun) and run.storing:
+                continue  # the transaction knows whether it came before the lock
+            if run.session.role is Role.SEND or run.session.state in {State.AUTHENTICATED, State.REVIEW}:
+                self._end(run, State.FAILED, ShareReason.LOCKED, "The vault was locked.")
+
+    async def close(self) -> None:
+        """Ends all sessions and waits for their farewells, each of which is short."""
+        self._closing = True
+        for run in list(self._runs.values()):
+            await self._stop(run, State.CANCELLED, ShareReason.CANCELLED)
+        with contextlib.suppress(TimeoutError):  # whoever is not done by then is cancelled
+            await within(self._clock, CLOSE_SECONDS, self._farewells())
+
+    async def _farewells(self) -> None:
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _stop(self, run: Run, state: State, reason: ShareReason) -> None:
+        if isinstance(run, ReceiveRun):
+            await run.settle()
+        self._end(run, state, reason)
+
+    def _end(self, run: Run, state: State, reason: ShareReason, hint: str = "") -> None:
+        if run.ended:
+            return
+        run.end(state, reason=reason.value, hint=hint)
+        task = self._tasks.get(run.session.id)
+        if task is not None:
+            task.cancel()
+
+    def _forget(self) -> None:
+        now = self._clock.monotonic()
+        ended = [run for run in self._runs.values() if run.ended_at is not None]
+        for index, run in enumerate(ended):
+            old = run.ended_at is not None and now - run.ended_at > KEEP_SECONDS
+            if (old or len(ended) - index > MAX_KEPT) and run.session.id not in self._tasks:
+                del self._runs[run.session.id]
