@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from keybaton_testing.device import device_environment
 from keybaton_testing.processes import Running, wait_until
 from keybaton_testing.require import require
 
@@ -50,15 +51,7 @@ class KeyringSession:
         self.root = root
         self._initial = state
         self._keyring: Running | None = None
-        self.env = {
-            "HOME": str(root / "home"),
-            "XDG_DATA_HOME": str(root / "data"),
-            "XDG_CONFIG_HOME": str(root / "config"),
-            "XDG_STATE_HOME": str(root / "state"),
-            "XDG_CACHE_HOME": str(root / "cache"),
-            "XDG_RUNTIME_DIR": str(root / "run"),
-            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={root / 'bus'}",
-        }
+        self.env = {**device_environment(root), "DBUS_SESSION_BUS_ADDRESS": f"unix:path={root / 'bus'}"}
 
     def __enter__(self) -> Self:
         try:
@@ -72,10 +65,6 @@ class KeyringSession:
         self._stack.close()
 
     def _start(self) -> None:
-        for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
-            folder = Path(self.env[name])
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
         config = self.root / "bus.conf"
         config.write_text(_BUS_CONFIG.format(path=self.root / "bus"))
         bus = Running(
