@@ -1,0 +1,188 @@
+"""The command `keybaton`: its table of commands, and the one place where failures become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from keybaton_cli import exits, output
+from keybaton_cli.failure import Failure, SessionFailure, UsageFailure, document
+from keybaton_cli.framework import App, LazyGroup, NoCommand
+from keybaton_client.problem import ClientError
+
+_C = "keybaton_cli.commands."
+
+secrets_group = LazyGroup(
+    "secrets",
+    help="Secrets: typed credentials in the vault.",
+    examples=(
+        "keybaton secrets add github-token --type token    # asks for the value, hidden",
+        "keybaton secrets list",
+        "keybaton secrets send github-token",
+    ),
+    commands={
+        "add": (_C + "secrets:add", "Store a new secret."),
+        "list": (_C + "secrets:list_secrets", "Names and types."),
+        "view": (_C + "secrets:view", "Show one secret, its values masked."),
+        "edit": (_C + "secrets_edit:edit", "Change fields or the name."),
+        "remove": (_C + "secrets_edit:remove", "Remove a secret (undo brings it back)."),
+        "import": (_C + "secrets_import:import_secrets", "Take over secrets from a file or another program."),
+        "send": (_C + "send:send_secret", "Hand a secret to another device on this network."),
+        "receive": (_C + "receive:receive_secret", "Take a secret from another device on this network."),
+    },
+)
+
+dbs_group = LazyGroup(
+    "dbs",
+    help="Databases: configurations with links to the secrets they need.",
+    examples=(
+        "keybaton dbs add photos --path s3:photos --s3 photos-s3 --encryption-key photos-key",
+        "keybaton dbs send photos",
+        "keybaton dbs receive",
+    ),
+    commands={
+        "add": (_C + "dbs:add", "Store a new database."),
+        "list": (_C + "dbs:list_databases", "Names of the databases."),
+        "view": (_C + "dbs:view", "Show one database and its links."),
+        "edit": (_C + "dbs:edit", "Change a database."),
+        "remove": (_C + "dbs:remove", "Remove a database; its secrets stay."),
+        "send": (_C + "send:send_database", "Hand a database and its secrets to another device."),
+        "receive": (_C + "receive:receive_database", "Take a database and its secrets from another device."),
+    },
+)
+
+vault_group = LazyGroup(
+    "vault",
+    help="The vault file as a whole.",
+    examples=("keybaton vault check", "keybaton vault backup ~/keybaton.backup"),
+    commands={
+        "check": (_C + "vault:check", "Read every row and look for damage."),
+        "backup": (_C + "vault:backup", "Write a copy that opens with a passphrase."),
+        "restore": (_C + "vault:restore", "Take the vault from a backup."),
+        "rekey": (_C + "vault:rekey", "New keys, or another place for them."),
+    },
+)
+
+service_group = LazyGroup(
+    "service",
+    help="The agent as a systemd user service, started at login.",
+    examples=("keybaton service install", "keybaton service status"),
+    commands={
+        "install": (_C + "service:install", "Install, enable and start the user unit."),
+        "uninstall": (_C + "service:uninstall", "Stop and remove the user unit."),
+        "status": (_C + "service:status", "Whether the unit is installed and running."),
+    },
+)
+
+_SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Everyday", ("get", "secrets", "dbs", "shares")),
+    ("State and keys", ("init", "status", "lock", "unlock", "vault")),
+    ("History", ("history", "undo")),
+    ("Machine", ("doctor", "service", "completion", "demo")),
+)
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "get": (_C + "get:get", "Print one value."),
+    "secrets": ("keybaton_cli.cli:secrets_group", "Add, list, view, edit, remove, import, send and receive secrets."),
+    "dbs": ("keybaton_cli.cli:dbs_group", "The same for databases."),
+    "shares": (_C + "shares:shares", "Shares that run or have just ended; resume or cancel one."),
+    "init": (_C + "init:init", "Make this device's vault and its key."),
+    "status": (_C + "status:status", "State of the agent, the vault and its key."),
+    "lock": (_C + "lock:lock", "Drop the keys from memory."),
+    "unlock": (_C + "lock:unlock", "Open the vault."),
+    "vault": ("keybaton_cli.cli:vault_group", "Check, backup, restore, rekey."),
+    "history": (_C + "history:history", "Versions of one secret or database."),
+    "undo": (_C + "history:undo", "Bring an older version back."),
+    "doctor": (_C + "doctor:doctor", "Look for what keeps Keybaton from working here."),
+    "service": ("keybaton_cli.cli:service_group", "Start the agent at login (systemd)."),
+    "completion": (_C + "completion:completion", "Completion for bash, zsh and fish."),
+    "demo": (_C + "demo:demo", "A whole handoff between two throw-away agents, in seconds."),
+}
+
+
+def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"keybaton {version('keybaton')}")
+        context.exit()
+
+
+cli = LazyGroup(
+    "keybaton",
+    help="Keeps credentials in an encrypted vault and hands them to your other devices.",
+    commands=_COMMANDS,
+    sections=_SECTIONS,
+    examples=(
+        "keybaton init                                       # once on each device",
+        "keybaton secrets add github-token --type token      # asks for the value",
+        "keybaton get github-token                           # prints it",
+        "keybaton dbs send photos                            # shows a code; on the other device:",
+        "keybaton dbs receive                                # asks for the code",
+    ),
+    params=[
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+        )
+    ],
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    app = App(json=_json_asked(arguments))
+    try:
+        result = cli.main(arguments, prog_name="keybaton", standalone_mode=False, obj=app)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else exits.DONE
+    except SessionFailure as failure:
+        return exits.exit_code(failure.reason)
+    except ClientError as failure:
+        return _report(failure, arguments, app)
+    except NoCommand as error:
+        if error.ctx is not None:
+            click.echo(error.ctx.get_help(), err=True)
+        return exits.USAGE
+    except click.UsageError as error:
+        help_line = f"{error.ctx.command_path} --help shows what it takes" if error.ctx else ""
+        return _report(UsageFailure(error.format_message(), help_line), arguments, app)
+    except click.ClickException as error:
+        return _report(Failure("USAGE", error.format_message()), arguments, app)
+    except (KeyboardInterrupt, click.Abort):
+        return _report(Failure("INTERRUPTED", "Interrupted."), arguments, app)
+    except BrokenPipeError:
+        # The reader of a pipe has left; what is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILED
+    finally:
+        app.close()
+
+
+def _json_asked(arguments: list[str]) -> bool:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _streams_events(arguments: list[str]) -> bool:
+    """Whether the command prints one JSON object per line instead of one document."""
+    words = [word for word in arguments if not word.startswith("-")]
+    return (words[:1] in (["secrets"], ["dbs"]) and words[1:2] in (["send"], ["receive"])) or (
+        words[:2] == ["shares", "resume"]
+    )
+
+
+def _report(failure: ClientError, arguments: list[str], app: App) -> int:
+    if app.json and _streams_events(arguments):
+        reason = failure.reason.lower().replace("_", "-").removeprefix("vault-")
+        output.document({"event": "failed", "reason": reason, "error": document(failure)})
+    elif app.json:
+        output.document({"error": document(failure)})
+    else:
+        sys.stdout.flush()
+        mark = "" if failure.reason == "INTERRUPTED" else output.styled("error:", "red", sys.stderr) + " "
+        output.note(mark + output.printable(failure.message))
+        output.hint(output.printable(failure.hint))
+    return exits.exit_code(failure.reason)

@@ -1,0 +1,85 @@
+"""`keybaton history` and `keybaton undo`: older versions and the way back."""
+
+from __future__ import annotations
+
+import click
+
+from keybaton_api.agent.v1 import common_pb2
+from keybaton_cli import output, prompts
+from keybaton_cli.completion import complete_item
+from keybaton_cli.failure import Failure
+from keybaton_cli.framework import App, command, pass_app
+from keybaton_cli.items import NOUNS, database_ref, secret_ref, summary_json
+from keybaton_client.problem import ClientError
+
+_DATABASE_HELP = "The database of this name, where a secret has it too."
+
+
+@command("history", examples=("keybaton history github-token", "keybaton history --database photos"))
+@click.argument("name", shell_complete=complete_item)
+@click.option("--database", is_flag=True, help=_DATABASE_HELP)
+@pass_app
+def history(app: App, name: str, database: bool) -> None:
+    """List the versions of a secret or a database, newest first; also of a removed one."""
+    ref = _found(app, name, database)
+    versions = list(app.client().vault.list_versions(ref))
+    if app.json:
+        listed = [
+            {
+                "version": entry.version,
+                "name": entry.name,
+                "current": entry.current,
+                "removed": entry.removed,
+                "updatedAt": output.when_json(entry.updated_at_ms),
+            }
+            for entry in versions
+        ]
+        output.document({"name": name, "kind": NOUNS[ref.kind], "versions": listed})
+        return
+    rows = []
+    for entry in versions:
+        state = "removed" if entry.removed else "current" if entry.current else ""
+        rows.append((str(entry.version), output.when(entry.updated_at_ms), entry.name, state))
+    output.table(("VERSION", "CHANGED", "NAME", "STATE"), rows)
+
+
+@command(
+    "undo",
+    examples=(
+        "keybaton undo github-token                  # the version before, or what was removed",
+        "keybaton undo github-token --version 3",
+    ),
+)
+@click.argument("name", shell_complete=complete_item)
+@click.option("--version", type=click.IntRange(1), help="The version to bring back. [default: the one before]")
+@click.option("--database", is_flag=True, help=_DATABASE_HELP)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def undo(app: App, name: str, version: int | None, database: bool, yes: bool) -> None:
+    """Make an older version the newest. Nothing is lost: the history only grows."""
+    ref = _found(app, name, database)
+    if not yes and prompts.possible(app):
+        what = f"version {version}" if version else "the version before"
+        if not prompts.Asker().confirm(f"Bring {what} of {output.printable(name)} back?", default=True):
+            output.say("Nothing was changed.")
+            return
+    summary = app.client().vault.undo(ref, version or 0)
+    if app.json:
+        output.document(summary_json(summary))
+    else:
+        output.say(f"{output.printable(summary.ref.name)} is back as it was (now version {summary.version}).")
+
+
+def _found(app: App, name: str, database: bool) -> common_pb2.ItemRef:
+    """The secret of this name, else the database, in the present or in the history."""
+    vault = app.client().vault
+    candidates = [database_ref(name)] if database else [secret_ref(name), database_ref(name)]
+    for ref in candidates:
+        try:
+            if next(vault.list_versions(ref), None) is not None:
+                return ref
+        except ClientError as error:
+            if error.reason != "NOT_FOUND":
+                raise
+    noun = "database" if database else "secret or database"
+    raise Failure("NOT_FOUND", f"There is and was no {noun} named {name}.", "`keybaton secrets list` shows names.")

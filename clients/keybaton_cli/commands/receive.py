@@ -1,0 +1,136 @@
+"""`keybaton secrets receive` and `keybaton dbs receive`: both take whatever the other device hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keybaton_api.agent.v1 import share_pb2
+from keybaton_cli import output, prompts, values
+from keybaton_cli.failure import UsageFailure
+from keybaton_cli.follow import Need, follow, reporter_for
+from keybaton_cli.framework import DESCRIPTOR, App, Command, command, pass_app
+from keybaton_cli.prompts import Asker
+from keybaton_cli.share_review import CHOICES, Review, accept_unasked
+from keybaton_cli.share_words import PHOTOSPHERE_WARNING
+from keybaton_client.problem import ClientError
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--code-fd", type=DESCRIPTOR, metavar="N", help="Read the code from file descriptor N."),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(list(CHOICES)),
+        help="What to do with names that are taken here. [default: ask; with --yes: reuse]",
+    ),
+    click.option("--photosphere", is_flag=True, help="Receive from the Photosphere app (less safe; it says why)."),
+    click.option("--qr", is_flag=True, help="Show this device's address as a QR code as well."),
+    click.option("-y", "--yes", is_flag=True, help="Accept what arrives without a review."),
+)
+
+
+def receive_needs(app: App, *, photosphere: bool, on_conflict: str | None, yes: bool) -> list[Need]:
+    """What a receiving session asks its person: the code, and the review."""
+    needs: list[Need] = []
+    if prompts.possible(app):
+        needs.append((_needs_code, _CodeQuestion(app, any_text=photosphere)))
+    if yes:
+        needs.append((_in_review, lambda session, _asker: accept_unasked(app, session, on_conflict)))
+    elif prompts.possible(app):
+        needs.append((_in_review, Review(app, on_conflict)))
+    return needs
+
+
+def _needs_code(session: share_pb2.Session) -> bool:
+    return session.needs_code and bool(session.addresses)
+
+
+def _in_review(session: share_pb2.Session) -> bool:
+    return session.state == share_pb2.SHARE_STATE_REVIEW
+
+
+class _CodeQuestion:
+    """Asks for the code, and again after a wrong one."""
+
+    def __init__(self, app: App, *, any_text: bool) -> None:
+        self._app = app
+        self._any_text = any_text
+        self._asked = False
+
+    def __call__(self, session: share_pb2.Session, asker: Asker) -> None:
+        if self._asked:
+            output.note(f"That code was wrong. {output.count(session.guesses_left, 'try')} left.")
+        self._asked = True
+        while True:
+            typed = asker.text("Code shown on the other device:", check=self._check).strip()
+            try:
+                self._app.client().shares.provide_code(session.id, typed)
+            except ClientError as error:
+                if error.reason != "INVALID_CODE":
+                    raise
+                output.note(error.message)
+            else:
+                return
+
+    def _check(self, text: str) -> str:
+        if self._any_text:
+            return "" if text.strip() else "The code is needed."
+        return "" if values.is_code(text.strip()) else "A code has 4 to 8 digits."
+
+
+def _receive(
+    app: App, noun: str, *, code_fd: int | None, on_conflict: str | None, photosphere: bool, qr: bool, yes: bool
+) -> None:
+    code = "" if code_fd is None else values.code_from(code_fd, any_text=photosphere)
+    if not prompts.possible(app):
+        missing = [option for option, given in (("--code-fd N", code), ("--yes", yes)) if not given]
+        if missing:
+            what = "The code" if not code else "The review"
+            raise UsageFailure(
+                f"{what} cannot be asked here: there is no terminal to ask on.", f"Give {' and '.join(missing)}."
+            )
+    if photosphere:
+        output.warn(PHOTOSPHERE_WARNING)
+    request = share_pb2.StartReceiveRequest(
+        protocol=share_pb2.SHARE_PROTOCOL_PHOTOSPHERE if photosphere else share_pb2.SHARE_PROTOCOL_KEYBATON,
+        code=code,
+        # Without a person nobody can type another code; the other end should learn of it soon.
+        code_is_final=bool(code) and not prompts.possible(app),
+    )
+    session = app.client().shares.start_receive(request)
+    needs = receive_needs(app, photosphere=photosphere, on_conflict=on_conflict, yes=yes)
+    follow(app, session, reporter_for(app, noun, qr=qr), needs)
+
+
+def _with_options(function: Any) -> Any:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _made(noun: str, what: str) -> Command:
+    @command(
+        "receive",
+        events=True,
+        help=(
+            f"Take {what} from another device on this network.\n\n"
+            "Start `send` on the other device and type the code that it shows. What arrives is shown first, can be "
+            "edited, and is saved only then. Nothing that exists is overwritten without being told to."
+        ),
+        examples=(
+            f"keybaton {noun} receive",
+            f"keybaton {noun} receive --yes --code-fd 3 3<code-file",
+            f"keybaton {noun} receive --yes --on-conflict rename --json --code-fd 3 3<code-file",
+        ),
+    )
+    @_with_options
+    @pass_app
+    def receive(app: App, /, **options: Any) -> None:
+        _receive(app, noun, **options)
+
+    return receive
+
+
+receive_secret = _made("secrets", "secrets")
+receive_database = _made("dbs", "a database and its secrets")

@@ -1,0 +1,198 @@
+"""`keybaton secrets send` and `keybaton dbs send`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keybaton_api.agent.v1 import common_pb2, share_pb2
+from keybaton_cli import output, prompts, values
+from keybaton_cli.completion import complete_database, complete_secret
+from keybaton_cli.failure import Failure, UsageFailure
+from keybaton_cli.follow import Need, follow, reporter_for
+from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
+from keybaton_cli.items import DATABASE, SECRET, database_ref, links_of, secret_ref
+from keybaton_cli.prompts import Asker
+from keybaton_cli.secret_types import LINKS
+from keybaton_cli.share_words import PHOTOSPHERE_WARNING
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--to", default="", metavar="HOST[:PORT]", help="The receiver, where it cannot be discovered."),
+    click.option("--digits", type=click.IntRange(4, 8), help="Length of the code. [default: 4]"),
+    click.option("--code-fd", type=DESCRIPTOR, metavar="N", help="Read the code to use from file descriptor N."),
+    click.option("--photosphere", is_flag=True, help="Send to the Photosphere app (less safe; it says why)."),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask anything."),
+)
+
+BEFORE_A_SECRET = (
+    "whoever types the code on the other device gets the secret itself. "
+    "Send it only to your own devices or to somebody you trust, and tell the code to nobody else."
+)
+
+
+def _with_options(function: Any) -> Any:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+class _Options:
+    """The options of both commands, read and checked."""
+
+    def __init__(
+        self, app: App, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
+    ) -> None:
+        if digits and code_fd is not None:
+            raise click.UsageError("--digits and --code-fd do not go together.")
+        self.code = "" if code_fd is None else values.code_from(code_fd, any_text=photosphere)
+        if not yes:
+            prompts.demand(app, "Whether to send", "`--yes` sends without asking.")
+        self.to, self.digits, self.photosphere, self.yes = to, digits or 0, photosphere, yes
+
+    def request(self, ref: common_pb2.ItemRef) -> share_pb2.StartSendRequest:
+        """What to start for `ref`."""
+        named = share_pb2.SHARE_PROTOCOL_PHOTOSPHERE if self.photosphere else share_pb2.SHARE_PROTOCOL_KEYBATON
+        return share_pb2.StartSendRequest(
+            items=[ref],
+            protocol=named,
+            to=self.to,
+            digits=self.digits,
+            code=self.code,
+            confirm_peer=self.photosphere and not self.yes,
+        )
+
+
+@command(
+    "send",
+    events=True,
+    examples=(
+        "keybaton secrets send                                # choose from a list",
+        "keybaton secrets send github-token --digits 6",
+        "keybaton secrets send github-token --to 192.0.2.7:40123",
+    ),
+)
+@click.argument("name", required=False, shell_complete=complete_secret)
+@_with_options
+@pass_app
+def send_secret(
+    app: App, name: str | None, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
+) -> None:
+    """Hand a secret to another device on this network.
+
+    Shows a code; type it on the other device, where `keybaton secrets receive` runs. Nobody else on the network can read
+    what is sent. Ends when the other device has saved or declined it.
+    """
+    if name is None and not prompts.possible(app):
+        raise UsageFailure("A name is needed: there is no terminal to choose on.")
+    options = _Options(app, to, digits, code_fd, photosphere, yes)
+    asker = Asker()
+    if name is None:
+        name = _chosen(app, asker, SECRET)
+    app.client().vault.get_item(secret_ref(name))
+    output.warn(BEFORE_A_SECRET)
+    if photosphere:
+        output.warn(PHOTOSPHERE_WARNING)
+    if not yes and not asker.confirm(f"Send {output.printable(name)}?", default=True):
+        raise Failure("INTERRUPTED", "Nothing was sent.")
+    _send(app, options.request(secret_ref(name)), "secrets")
+
+
+@command(
+    "send",
+    events=True,
+    examples=(
+        "keybaton dbs send                                    # choose from a list",
+        "keybaton dbs send photos",
+        "keybaton dbs send photos --yes --json",
+    ),
+)
+@click.argument("name", required=False, shell_complete=complete_database)
+@_with_options
+@pass_app
+def send_database(
+    app: App, name: str | None, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
+) -> None:
+    """Hand a database and the secrets that it links to, to another device on this network.
+
+    Shows a code; type it on the other device, where `keybaton dbs receive` runs. Name, description and path can be edited
+    for the way, and linked secrets left out; this vault is not changed. Ends when it is saved or declined there.
+    """
+    if name is None and not prompts.possible(app):
+        raise UsageFailure("A name is needed: there is no terminal to choose on.")
+    options = _Options(app, to, digits, code_fd, photosphere, yes)
+    asker = Asker()
+    if name is None:
+        name = _chosen(app, asker, DATABASE)
+    item = app.client().vault.get_item(database_ref(name))
+    request = options.request(item.ref)
+    if photosphere:
+        output.warn(PHOTOSPHERE_WARNING)
+    if not yes:
+        _review(app, asker, item, request)
+    _send(app, request, "dbs")
+
+
+def _chosen(app: App, asker: Asker, kind: common_pb2.ItemKind.ValueType) -> str:
+    found = list(app.client().vault.list_items(kind))
+    noun, group = ("secret", "secrets") if kind == SECRET else ("database", "dbs")
+    if not found:
+        raise Failure("NOT_FOUND", f"There is no {noun} to send yet.", f"`keybaton {group} add` stores one.")
+    size = max(output.width(item.ref.name) for item in found)
+    titles = [(f"{item.ref.name:<{size}}  {item.secret_type}".rstrip(), item.ref.name) for item in found]
+    return asker.choose(f"Which {noun}?", titles)
+
+
+def _review(app: App, asker: Asker, item: common_pb2.Item, request: share_pb2.StartSendRequest) -> None:
+    """Shows what goes along and lets the person edit it for the way."""
+    linked = _linked(app, item)
+    rows = [("name", item.ref.name), ("description", item.database.description), ("path", item.database.path)]
+    labels = {slot: label for slot, _, _, label in LINKS}
+    rows += [(labels[slot], name) for slot, name in linked]
+    output.pairs([("  " + label, output.printable(text) or "-") for label, text in rows])
+    decision = asker.choose(
+        "Send it?", [("Send", "send"), ("Edit or choose secrets first", "edit"), ("Cancel", "cancel")]
+    )
+    if decision == "cancel":
+        raise Failure("INTERRUPTED", "Nothing was sent.")
+    if decision == "send":
+        return
+    request.send_as = asker.text(
+        "Name:", default=item.ref.name, check=lambda t: "" if t.strip() else "A name is needed."
+    )
+    request.description = asker.text("Description:", default=item.database.description)
+    request.path = asker.text("Path:", default=item.database.path)
+    request.description_set = request.path_set = True
+    if linked:
+        titles = [(f"{labels[slot]}: {name}", slot) for slot, name in linked]
+        kept = asker.tick("Secrets that go along:", titles)
+        request.omit_links.extend(slot for slot, _ in linked if slot not in kept)
+
+
+def _linked(app: App, item: common_pb2.Item) -> list[tuple[str, str]]:
+    """Slots and names of the linked secrets that are there; says which are not."""
+    links = {slot: name for slot, name in links_of(item.database).items() if name}
+    if not links:
+        return []
+    found = app.client().vault.batch_get([secret_ref(name) for name in links.values()])
+    missing = {ref.name for ref in found.missing}
+    for name in sorted(missing):
+        output.warn(f"the linked secret {output.printable(name)} is missing and stays behind")
+    return [(slot, name) for slot, name in links.items() if name not in missing]
+
+
+def send_needs(app: App) -> list[Need]:
+    """What a sending session asks its person: whether the shown address is the right one (Photosphere)."""
+
+    def confirm(session: share_pb2.Session, asker: Asker) -> None:
+        address = output.printable(session.peer_address)
+        right = asker.confirm(f"A receiver answers at {address}. Is that the right device?", default=False)
+        app.client().shares.confirm_peer(session.id, right)
+
+    return [(lambda session: session.needs_confirmation, confirm)] if prompts.possible(app) else []
+
+
+def _send(app: App, request: share_pb2.StartSendRequest, noun: str) -> None:
+    session = app.client().shares.start_send(request)
+    follow(app, session, reporter_for(app, noun), send_needs(app))

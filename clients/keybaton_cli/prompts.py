@@ -1,0 +1,159 @@
+"""Questions to the person at the terminal. Without a terminal nothing is asked: the command says which option to give."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from keybaton_cli import output
+from keybaton_cli.failure import Failure, UsageFailure
+from keybaton_cli.framework import App
+
+if TYPE_CHECKING:
+    import questionary
+
+_T = TypeVar("_T")
+
+Check = Callable[[str], str]
+"""Looks at a typed text and returns what is wrong with it, or nothing."""
+
+
+class Withdrawn(Exception):
+    """A question was taken back because what it was about has ended."""
+
+
+def possible(app: App) -> bool:
+    """Whether a person can be asked: a terminal on both sides, and nobody wants JSON."""
+    return not app.json and output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout)
+
+
+def demand(app: App, what: str, option: str) -> None:
+    """UsageFailure, naming `option`, when `what` cannot be asked."""
+    if not possible(app):
+        raise UsageFailure(f"{what} cannot be asked here: there is no terminal to ask on.", option)
+
+
+class Asker:
+    """Asks one question at a time; `withdraw` takes the present one back from another thread."""
+
+    def __init__(self) -> None:
+        self._application: Any = None
+        self._withdrawn = False
+
+    def withdraw(self) -> None:
+        """Ends the question that stands, and every later one at once."""
+        self._withdrawn = True
+        application = self._application
+        loop = getattr(application, "loop", None)
+        if application is not None and loop is not None:
+            loop.call_soon_threadsafe(self._end, application)
+
+    @staticmethod
+    def _end(application: Any) -> None:
+        if application.is_running and not application.is_done:
+            application.exit(exception=Withdrawn())
+
+    def _asked(self, question: questionary.Question) -> Any:
+        if self._withdrawn:
+            raise Withdrawn
+        self._application = question.application
+        # The withdrawal may come before the application has a loop: it looks once more when it starts.
+        question.application.pre_run_callables.append(self._look)
+        try:
+            return question.unsafe_ask()
+        finally:
+            self._application = None
+
+    def _look(self) -> None:
+        if self._withdrawn:
+            self._application.loop.call_soon(self._end, self._application)
+
+    def text(self, label: str, default: str = "", check: Check | None = None) -> str:
+        """A line of text; Enter keeps `default`."""
+        questionary = _questionary()
+        return str(self._asked(questionary.text(label, default=default, validate=_validator(check), **_look_of())))
+
+    def hidden(self, label: str, check: Check | None = None) -> str:
+        """A line that is not shown."""
+        questionary = _questionary()
+        return str(self._asked(questionary.password(label, validate=_validator(check), **_look_of())))
+
+    def lines(self, label: str) -> str:
+        """Text of several lines, ended with Esc and then Enter."""
+        questionary = _questionary()
+        told = "(several lines; Esc, then Enter ends)"
+        return str(self._asked(questionary.text(label, multiline=True, instruction=told + "\n", **_look_of())))
+
+    def confirm(self, label: str, default: bool = False) -> bool:
+        """Yes or no."""
+        return bool(self._asked(_questionary().confirm(label, default=default, **_look_of())))
+
+    def choose(self, label: str, choices: Sequence[tuple[str, _T]], default: int = 0) -> _T:
+        """One of several, with the arrow keys; typing narrows a long list."""
+        questionary = _questionary()
+        listed = [questionary.Choice(output.printable(title), value=index) for index, (title, _) in enumerate(choices)]
+        long = len(listed) > 10
+        question = questionary.select(
+            label,
+            choices=listed,
+            default=listed[default],
+            use_search_filter=long,
+            use_jk_keys=not long,
+            instruction="(type to narrow the list)" if long else None,
+            **_look_of(),
+        )
+        return choices[int(self._asked(question))][1]
+
+    def tick(self, label: str, choices: Sequence[tuple[str, _T]]) -> list[_T]:
+        """Any of several, all ticked at first; Space changes one."""
+        questionary = _questionary()
+        listed = [
+            questionary.Choice(output.printable(title), value=index, checked=True)
+            for index, (title, _) in enumerate(choices)
+        ]
+        question = questionary.checkbox(
+            label, choices=listed, instruction="(Space changes, Enter goes on)", **_look_of()
+        )
+        return [choices[int(index)][1] for index in self._asked(question)]
+
+
+def _questionary() -> Any:
+    import questionary
+
+    return questionary
+
+
+def _validator(check: Check | None) -> Callable[[str], bool | str]:
+    def validate(text: str) -> bool | str:
+        problem = check(text) if check else ""
+        return problem or True
+
+    return validate
+
+
+def _look_of() -> dict[str, Any]:
+    import questionary
+
+    if output.colour_wanted(sys.stdout):
+        return {"qmark": "?"}
+    return {"qmark": "?", "style": questionary.Style([])}
+
+
+def passphrase(
+    app: App, number: int | None, label: str, *, twice: bool = False, option: str = "--passphrase-fd"
+) -> bytes:
+    """A passphrase from the descriptor `number`, else asked for (two times for a new one). Never empty."""
+    if number is not None:
+        from keybaton_cli.values import first_line
+
+        given = first_line(number, option)
+        if not given:
+            raise UsageFailure(f"{option}: the first line is empty; the passphrase belongs there.")
+        return given
+    demand(app, "The passphrase", f"`{option} N` reads it from the first line of a file descriptor.")
+    asker = Asker()
+    typed = asker.hidden(label, lambda text: "" if text else "A passphrase is needed.")
+    if twice and asker.hidden("Once more:") != typed:
+        raise Failure("USAGE", "The two passphrases differ; nothing was changed.")
+    return typed.encode()

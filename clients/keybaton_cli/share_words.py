@@ -1,0 +1,130 @@
+"""Names of share states for programs, and sentences on how shares end for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keybaton_api.agent.v1 import share_pb2
+from keybaton_cli.output import printable
+
+STATES = {
+    share_pb2.SHARE_STATE_SEEKING: "seeking",
+    share_pb2.SHARE_STATE_CONNECTED: "connected",
+    share_pb2.SHARE_STATE_DELIVERED: "delivered",
+    share_pb2.SHARE_STATE_ANNOUNCING: "announcing",
+    share_pb2.SHARE_STATE_CODE_NEEDED: "code-needed",
+    share_pb2.SHARE_STATE_REVIEW: "review",
+    share_pb2.SHARE_STATE_AUTHENTICATED: "authenticated",
+    share_pb2.SHARE_STATE_SAVED: "saved",
+    share_pb2.SHARE_STATE_DECLINED: "declined",
+    share_pb2.SHARE_STATE_FAILED: "failed",
+    share_pb2.SHARE_STATE_CANCELLED: "cancelled",
+    share_pb2.SHARE_STATE_EXPIRED: "expired",
+}
+ENDED = frozenset(
+    {
+        share_pb2.SHARE_STATE_SAVED,
+        share_pb2.SHARE_STATE_DECLINED,
+        share_pb2.SHARE_STATE_FAILED,
+        share_pb2.SHARE_STATE_CANCELLED,
+        share_pb2.SHARE_STATE_EXPIRED,
+    }
+)
+PROTOCOLS = {share_pb2.SHARE_PROTOCOL_KEYBATON: "keybaton", share_pb2.SHARE_PROTOCOL_PHOTOSPHERE: "photosphere"}
+
+PHOTOSPHERE_WARNING = (
+    "the Photosphere protocol cannot protect against an attacker who is active on this network: "
+    "whoever is there can work out the code, read what is sent, or deliver something else."
+)
+
+_ENDINGS = {
+    "wrong-code": ("The code was wrong.", "Start again on both devices: each share has a code of its own."),
+    "guesses-used-up": (
+        "The code was tried wrongly too often, so this share has ended.",
+        "Start again on both devices. If nobody mistyped it, somebody on this network is guessing.",
+    ),
+    "declined": ("Declined: nothing was saved.", ""),
+    "many-announcers": (
+        "More than one device announces itself as a receiver, and Photosphere cannot tell them apart.",
+        "Nothing was sent. Let only one device receive, or leave out --photosphere on both.",
+    ),
+    "no-peer": (
+        "No other device was found on this network.",
+        "Both must run at the same time. Where broadcasts do not travel, `--to HOST:PORT` names the receiver.",
+    ),
+    "expired": ("The time is over.", "Start again on both devices."),
+    "conflict": ("A name is taken already; nothing was saved.", "`--on-conflict` says what to do with taken names."),
+    "busy": ("The other device is receiving something else.", ""),
+    "locked": ("The vault was locked; nothing was saved.", "`keybaton unlock` opens it."),
+    "cancelled": ("Cancelled.", ""),
+    "peer-gone": ("The other device has gone away.", "Start again on both devices."),
+    "wrong-version": ("The other device speaks a version that this one does not know.", "Update Keybaton on both."),
+    "photosphere-only": (
+        "Only a Photosphere receiver was found.",
+        "`--photosphere` sends to it; read the warning that it shows.",
+    ),
+    "payload-invalid": ("What the other device sent breaks the rules and was refused as a whole.", ""),
+    "payload-too-large": ("It is too large to hand over.", ""),
+    "network": ("The network cannot be used.", "`keybaton doctor` looks at it."),
+    "storage": ("It could not be saved.", "`keybaton doctor` looks for the reason."),
+}
+
+
+def reason_of(session: share_pb2.Session) -> str:
+    """Why an ended session was not saved, of the closed list."""
+    named = {share_pb2.SHARE_STATE_FAILED: "network", share_pb2.SHARE_STATE_UNSPECIFIED: "network"}
+    return session.reason or named.get(session.state) or STATES.get(session.state, "network")
+
+
+def ending(session: share_pb2.Session) -> tuple[str, str]:
+    """Sentence and hint for a session that has ended without being saved."""
+    reason = reason_of(session)
+    sentence, hint = _ENDINGS.get(reason, (f"It ended: {reason}.", ""))
+    sending = session.role == share_pb2.SHARE_ROLE_SEND
+    if reason == "declined" and sending:
+        sentence = "The other device declined it; nothing was saved there."
+    if reason == "busy" and not sending:
+        sentence = "This device is receiving already."
+    return sentence, printable(session.hint) or hint
+
+
+def saved_line(session: share_pb2.Session) -> str:
+    """The outcome line of a share that was saved; begins with the word `saved`."""
+    name = printable(session.name)
+    if session.role == share_pb2.SHARE_ROLE_SEND:
+        peer = f" on {printable(session.peer_name)}" if session.peer_name else " on the other device"
+        told = {"reused": "; it kept what it had under this name"}.get(session.conflict, "")
+        return f"saved {name}{peer}{told}"
+    told = {
+        "reused": " (what was here under this name is kept)",
+        "replaced": " (replaced; `keybaton undo` brings the old one back)",
+    }.get(session.conflict, "")
+    return f"saved {name}{told}"
+
+
+def offer_json(offer: share_pb2.Offer) -> dict[str, Any]:
+    """What is handed over, without values."""
+    shown: dict[str, Any] = {}
+    if offer.HasField("database"):
+        database = offer.database
+        shown["database"] = {
+            "name": database.name,
+            "description": database.description,
+            "path": database.path,
+            "origin": database.origin,
+            "exists": database.exists,
+            "changes": list(database.changes),
+        }
+    shown["secrets"] = [
+        {
+            "key": secret.key,
+            "name": secret.name,
+            "type": secret.type,
+            "fields": list(secret.field_names),
+            "exists": secret.exists,
+            "same": secret.same,
+            "changes": list(secret.changes),
+        }
+        for secret in offer.secrets
+    ]
+    return shown
