@@ -105,10 +105,10 @@ class KeychainKeystore:
                 finally:
                     await _end(process)
         except TimeoutError:
-            self._log.event("keychain call timed out", operation=operation)
+            self._log.event("keychain call timed out", method=operation)
             raise KeybatonError(Reason.KEYCHAIN_LOCKED if asked else Reason.KEYCHAIN_TIMEOUT) from None
         except (OSError, ValueError) as failure:
-            self._log.event("keychain call failed", operation=operation, reason=type(failure).__name__)
+            self._log.event("keychain call failed", method=operation, reason=type(failure).__name__)
             raise KeybatonError(Reason.KEYCHAIN_UNAVAILABLE) from None
         raise KeybatonError(Reason.KEYCHAIN_UNAVAILABLE)
 
@@ -117,7 +117,7 @@ class KeychainKeystore:
             return answer["backend"], answer["value"]
         reason = _REASONS.get(answer.get("reason", ""), Reason.KEYCHAIN_REFUSED)
         detail = answer.get("detail", "")
-        self._log.event("keychain call failed", operation=operation, reason=reason.value)
+        self._log.event("keychain call failed", method=operation, reason=reason.value)
         raise KeybatonError(reason, **({"detail": detail} if detail else {}))
 
 
