@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from keybaton_testing.processes import Running, wait_until
+from keybaton_testing.processes import Running, process_exists, wait_until
 from keybaton_testing.program import keybaton
 
 RUN_SECONDS = 60.0
@@ -134,7 +134,7 @@ class Device:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
             try:
-                wait_until(lambda: not _exists(pid), "the agent's end")
+                wait_until(lambda: not process_exists(pid), "the agent's end")
             except AssertionError:
                 os.kill(pid, signal.SIGKILL)
 
@@ -181,11 +181,3 @@ class Spawned:
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
-
-
-def _exists(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"

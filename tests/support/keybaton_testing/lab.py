@@ -84,11 +84,12 @@ class Host(Device):
         """Loses `percent` of all packets that arrive, other than from the host itself."""
         require("nft")
         rules = (
-            "table inet loss { chain input { type filter hook input priority 0; "
-            f'iifname != "lo" numgen random mod 100 < {percent} drop; }} }}'
+            "table inet loss {\n chain input {\n  type filter hook input priority 0; policy accept;\n"
+            f'  iifname != "lo" numgen random mod 100 < {percent} drop\n }}\n}}\n'
         )
         subprocess.run(
-            ["ip", "netns", "exec", self.namespace, "nft", rules],
+            ["ip", "netns", "exec", self.namespace, "nft", "-f", "-"],
+            input=rules.encode(),
             check=True,
             capture_output=True,
             timeout=COMMAND_SECONDS,

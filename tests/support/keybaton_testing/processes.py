@@ -87,3 +87,12 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 10.
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
         pause.wait(POLL_SECONDS)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits to be reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

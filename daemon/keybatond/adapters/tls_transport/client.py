@@ -65,7 +65,7 @@ async def open_connection(to: Address, *, fingerprint: bytes | None, timeout: fl
 
 
 class PinnedConnection:
-    """Implements TlsConnection. One exchange at a time; after any failure the connection is of no more use."""
+    """Implements TlsConnection. One exchange at a time (RuntimeError); after a failure the connection is of no more use."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fingerprint: bytes, host: str
@@ -74,6 +74,7 @@ class PinnedConnection:
         self._fingerprint = fingerprint
         self._host = host
         self._usable = True
+        self._busy = False
 
     @property
     def fingerprint(self) -> bytes:
@@ -82,9 +83,11 @@ class PinnedConnection:
 
     async def request(self, method: str, path: str, body: bytes | None, *, timeout: float, limit: int = 65536) -> Reply:
         """One exchange within `timeout` seconds. ShareFailed(PEER_GONE) on every failure."""
+        if self._busy:
+            raise RuntimeError("a second request before the first was answered")
         if not self._usable:
             raise ShareFailed(ShareReason.PEER_GONE)
-        self._usable = False  # until the exchange is complete
+        self._busy, self._usable = True, False  # useless until the exchange is complete
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAccept: application/json\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -100,6 +103,8 @@ class PinnedConnection:
         except BaseException:
             self._writer.transport.abort()
             raise
+        finally:
+            self._busy = False
         self._usable = keep
         return reply
 
