@@ -1,7 +1,5 @@
 """Exit codes of the command line: one table from reasons to numbers, documented in README.md. Imports nothing (hot path)."""
 
-from __future__ import annotations
-
 DONE = 0
 FAILED = 1
 USAGE = 2

@@ -1,8 +1,8 @@
 """The one exception of the client library. Imports nothing, so that hot commands may use it."""
 
-from __future__ import annotations
-
-from _collections_abc import Mapping  # already loaded, unlike `collections`
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ClientError(Exception):
@@ -13,7 +13,7 @@ class ClientError(Exception):
     `message` and `hint` are sentences for a person; `data` holds what the agent said about the failure, such as `field`.
     """
 
-    def __init__(self, reason: str, message: str, hint: str = "", data: Mapping[str, str] | None = None) -> None:
+    def __init__(self, reason: str, message: str, hint: str = "", data: "Mapping[str, str] | None" = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message

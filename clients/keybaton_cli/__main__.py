@@ -1,0 +1,29 @@
+"""Start of `keybaton`: the hot commands by hand, everything else through click."""
+
+import sys
+
+
+def _main() -> None:
+    # The trampoline starts Python without `site`, which costs a quarter of the start: only this folder is needed so far.
+    bare = sys.flags.no_site
+    if bare:
+        sys.path.insert(0, __file__.rpartition("/keybaton_cli/")[0])
+    from keybaton_cli.hot import run
+
+    code = run(sys.argv[1:])
+    if code is not None:
+        import posix
+
+        posix._exit(code)  # nothing is buffered, and the interpreter's own end takes a millisecond
+    if bare:
+        import site
+
+        del sys.path[0]
+        site.main()  # the virtual environment, its prefix and its .pth files
+    from keybaton_cli.cli import main
+
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,142 @@
+"""The commands that people and scripts call all the time, without click, grpcio or anything else that starts slowly.
+
+`run` serves their plain forms. Whatever is unusual about a command line, it answers None before anything has been read
+or sent, and click serves it with the same words and exit codes.
+"""
+
+import posix
+
+from keybaton_client.problem import ClientError
+from keybaton_client.unary import Channel, connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Answer = TypeVar("Answer")
+
+READ_SECONDS = 5.0
+WRITE_SECONDS = 30.0
+_CONNECT_SECONDS = 2.0
+_SOCKET_PATH_MAX = 107
+
+
+def run(arguments: list[str]) -> int | None:
+    """The exit code of a hot command line (without the program's name), or None when it is not one."""
+    words = arguments[:2]
+    try:
+        if words[:1] == ["get"]:
+            return _get(arguments[1:])
+        if words == ["secrets", "list"]:
+            from keybaton_cli.hot.listing import list_secrets
+
+            return list_secrets(arguments[2:])
+        if words == ["secrets", "add"]:
+            from keybaton_cli.hot.adding import add_secret
+
+            return add_secret(arguments[2:])
+        return None
+    except ClientError as error:
+        return _failed(error, arguments)
+    except BrokenPipeError:
+        return 1  # the reader of our pipe has left; as click does
+    except KeyboardInterrupt:
+        return _failed(ClientError("INTERRUPTED", "Interrupted."), arguments)
+
+
+def parsed(
+    arguments: list[str], single: tuple[str, ...] = (), repeated: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+) -> dict[str, list[str]] | None:
+    """Values by option (of a flag: none), positional ones under "". None for all that is not plainly as expected."""
+    single = (*single, "--socket")
+    found: dict[str, list[str]] = {"": []}
+    rest = iter(arguments)
+    for word in rest:
+        if not word.startswith("-"):
+            found[""].append(word)
+            continue
+        option, equals, value = word.partition("=")
+        if option in flags and not equals:
+            found[option] = []
+            continue
+        if option not in repeated and (option not in single or option in found):
+            return None
+        if not equals:
+            value = next(rest, "")
+        if not value or value.startswith("-"):
+            return None
+        found.setdefault(option, []).append(value)
+    try:
+        "".join(arguments).encode()
+    except UnicodeEncodeError:  # bytes that are no text: click says which
+        return None
+    return found
+
+
+def agent(option: list[str] | None) -> Channel:
+    """A channel to the agent, which is started when none listens. `option` holds the value of `--socket`."""
+    path = option[0] if option else _default_socket()
+    if path.startswith("/") and len(path.encode(errors="surrogateescape")) <= _SOCKET_PATH_MAX:
+        try:
+            return connect(path, _CONNECT_SECONDS)
+        except OSError:
+            pass  # looked into, said in words or made good by what follows
+    import os
+
+    from keybaton_client.start import ensure_agent
+
+    try:
+        return connect(ensure_agent(os.environ, option[0] if option else ""), _CONNECT_SECONDS)
+    except OSError:
+        raise ClientError("NO_AGENT", "The agent cannot be reached.") from None
+
+
+def _default_socket() -> str:
+    """Where `keybaton_client.locate` would look, for the usual environments; "" where it has to be asked."""
+    chosen = posix.environ.get(b"KEYBATON_SOCKET", b"")
+    if not chosen:
+        runtime = posix.environ.get(b"XDG_RUNTIME_DIR", b"")
+        chosen = runtime.rstrip(b"/") + b"/keybaton/agent.sock" if runtime.startswith(b"/") else b""
+    return chosen.decode(errors="surrogateescape")
+
+
+def write(data: bytes) -> None:
+    """All of `data` on standard output."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[posix.write(1, view) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ClientError("STORAGE_FAILED", f"Standard output cannot be written: {error.strerror}.") from None
+
+
+def call(
+    channel: Channel, method: str, request: bytes, decode: "Callable[[bytes], Answer]", timeout: float
+) -> "Answer":
+    """One call, its answer decoded. Raises ClientError."""
+    from keybaton_client.wire import WireError
+
+    try:
+        return decode(channel.call(method, request, timeout))
+    except WireError:
+        raise ClientError("PROTOCOL", "What answers on the socket is no Keybaton agent.") from None
+
+
+def _get(arguments: list[str]) -> int | None:
+    options = parsed(arguments, ("--field",))
+    if options is None or len(options[""]) != 1:
+        return None
+    from keybaton_client.messages import GET_ITEM, get_answer, get_request
+
+    request = get_request(options[""][0], options.get("--field", [""])[0])
+    write(call(agent(options.get("--socket")), GET_ITEM, request, get_answer, READ_SECONDS) + b"\n")
+    return 0
+
+
+def _failed(error: ClientError, arguments: list[str]) -> int:
+    from keybaton_cli.hot.failing import report
+
+    return report(error, "--json" in arguments)

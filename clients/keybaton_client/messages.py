@@ -1,0 +1,80 @@
+"""The hot commands' requests and answers as bytes, field by field as proto/keybaton_api/agent/v1/*.proto numbers them."""
+
+from keybaton_client.wire import blob, bytes_field, fields, message_field, number, number_field, text
+
+GET_ITEM = "/keybaton_api.agent.v1.VaultService/GetItem"
+LIST_ITEMS = "/keybaton_api.agent.v1.VaultService/ListItems"
+PUT_ITEM = "/keybaton_api.agent.v1.VaultService/PutItem"
+
+SECRET = 1  # ITEM_KIND_SECRET
+CREATE = 1  # PUT_MODE_CREATE
+
+
+def _reference(kind: int, name: str) -> bytes:
+    return number_field(1, kind) + bytes_field(2, name.encode())
+
+
+def get_request(name: str, field: str) -> bytes:
+    """GetItemRequest for the bare value of one field of a secret; an empty `field` means its only one."""
+    return message_field(1, _reference(SECRET, name)) + bytes_field(2, field.encode()) + b"\x18\x01"
+
+
+def get_answer(data: bytes) -> bytes:
+    """The bare value of a GetItemResponse."""
+    value = b""
+    for key, content in fields(data):
+        if key == 2:
+            value = blob(content)
+    return value
+
+
+def list_request(page_size: int, page_token: str) -> bytes:
+    """ListItemsRequest for secrets."""
+    return number_field(1, SECRET) + number_field(5, page_size) + bytes_field(6, page_token.encode())
+
+
+def list_answer(data: bytes) -> tuple[list[tuple[str, str, int, int]], str]:
+    """(name, type, version, time of change in ms) of each item of a ListItemsResponse, and the token of the next page."""
+    items = []
+    token = ""
+    for key, content in fields(data):
+        if key == 1:
+            items.append(_summary(blob(content)))
+        elif key == 2:
+            token = text(content)
+    return items, token
+
+
+def put_request(name: str, kind: str, values: dict[str, bytes], mode: int) -> bytes:
+    """PutItemRequest for a secret of type `kind` with these fields."""
+    body = bytes_field(1, kind.encode())
+    for key, value in values.items():
+        body += message_field(2, bytes_field(1, key.encode()) + bytes_field(2, value))
+    item = message_field(1, _reference(SECRET, name)) + message_field(5, body)
+    return message_field(1, item) + number_field(2, mode)
+
+
+def put_answer(data: bytes) -> tuple[str, str, int, int]:
+    """The summary in a PutItemResponse, as in `list_answer`."""
+    summary = b""
+    for key, content in fields(data):
+        if key == 1:
+            summary += blob(content)  # several parts of one message are merged by joining them
+    return _summary(summary)
+
+
+def _summary(data: bytes) -> tuple[str, str, int, int]:
+    name = kind = ""
+    version = changed = 0
+    for key, content in fields(data):
+        if key == 1:
+            for part, value in fields(blob(content)):
+                if part == 2:
+                    name = text(value)
+        elif key == 3:
+            version = number(content)
+        elif key == 4:
+            changed = number(content)
+        elif key == 5:
+            kind = text(content)
+    return name, kind, version, changed - (changed >> 63 << 64)
