@@ -13,6 +13,8 @@ from keybatond.refusal import StartRefused
 class AlreadyRunning(StartRefused):
     """Another agent holds the lock; `pid` is what it wrote, or empty."""
 
+    running = True
+
     def __init__(self, path: Path, pid: str) -> None:
         who = f"process {pid}" if pid else "another process"
         super().__init__(f"An agent is running already ({who} holds {path}).", "`keybaton status` asks it.")

@@ -255,6 +255,29 @@ class DeviceInfo(Protocol):
         """A short name for peers, without control characters."""
 
 
+@dataclass(frozen=True)
+class SocketFacts:
+    """What the file system says of the agent's socket. Modes are permission bits; `ours`: both belong to this user."""
+
+    path: str
+    folder_mode: int
+    socket_mode: int
+    ours: bool
+
+
+class SystemLook(Protocol):
+    """What only the operating system can say about the agent's surroundings. Never raises, never waits."""
+
+    def socket(self) -> SocketFacts | None:
+        """The agent's socket; None when it is gone from its place."""
+
+    def discovery_sockets(self) -> int:
+        """UDP sockets on the discovery port now, of any program."""
+
+    def firewalls(self) -> list[str]:
+        """Names of the firewalls that seem to be in force, such as "ufw"."""
+
+
 class Log(Protocol):
     """Structured events. Values are ids, reasons, counts, durations: never names, values, codes or keys."""
 

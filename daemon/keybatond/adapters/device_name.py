@@ -1,4 +1,4 @@
-"""What this device calls itself to its peers: its host name."""
+"""What this device calls itself to its peers: what was configured, else its host name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from keybaton_core.names import DEVICE_NAME_MAX_BYTES, plain
 class HostName:
     """Implements DeviceInfo with the host name up to its first dot, read afresh since it may change."""
 
+    def __init__(self, configured: str = "") -> None:
+        """`configured`, when it is not empty, takes the place of the host name."""
+        self._configured = configured
+
     def name(self) -> str:
         """At most DEVICE_NAME_MAX_BYTES bytes of UTF-8 without control characters; never empty."""
+        if self._configured:
+            return self._configured
         try:
             host = socket.gethostname()
         except OSError:

@@ -1,0 +1,106 @@
+"""The command `keybatond`: reads its options, makes the process private, takes the lock, and runs the agent until told to end.
+
+Heavy modules are imported late: before the fork of `--detached`, and before a refusal, nothing but the standard library's
+lightest is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from keybatond import __version__
+from keybatond.refusal import StartRefused
+
+USAGE = """usage: keybatond [--foreground | --detached | --version]
+
+The Keybaton agent: owns the vault, the keys and every share of one user. Clients start it when they need it.
+
+  --foreground  write the log to standard error instead of a file
+  --detached    leave the caller's session and descriptors; say "ready", "running" or what is wrong on standard error
+  --version     print the version
+"""
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+DESCRIPTORS_MAX = 65536
+
+
+def main() -> int:
+    """Runs the command; returns its exit code."""
+    arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        sys.stdout.write(USAGE)
+        return 0
+    if arguments == ["--version"]:
+        sys.stdout.write(f"keybatond {__version__}\n")
+        return 0
+    if arguments not in ([], ["--foreground"], ["--detached"]):
+        sys.stderr.write(USAGE)
+        return EXIT_USAGE
+    detached = arguments == ["--detached"]
+    if detached:
+        _detach()
+    try:
+        _run(foreground=arguments == ["--foreground"], ready=_report_ready if detached else _say_nothing)
+    except StartRefused as refused:
+        if detached and refused.running:
+            _report("running")
+        else:
+            sys.stderr.write(f"keybatond: {refused.message}\n" + (f"hint: {refused.hint}\n" if refused.hint else ""))
+        return EXIT_FAILED
+    return 0
+
+
+def _run(*, foreground: bool, ready: Callable[[], None]) -> None:
+    from keybatond.instance import InstanceLock
+    from keybatond.paths import PRIVATE_UMASK, Paths
+    from keybatond.settings import Settings
+
+    os.umask(PRIVATE_UMASK)
+    paths = Paths.from_environment(os.environ)
+    settings = Settings.read(paths.settings)
+    paths.prepare()
+    lock = InstanceLock(paths.lock)
+    try:
+        import asyncio
+
+        from keybatond.app import run
+
+        asyncio.run(run(paths, settings, os.environ, foreground=foreground, ready=ready))
+    finally:
+        lock.release()
+
+
+def _detach() -> None:
+    """Into a session and a process of our own, which belongs to nobody who waits for children."""
+    if os.fork():
+        _leave()
+    os.setsid()
+    os.chdir("/")
+    os.closerange(3, DESCRIPTORS_MAX)
+
+
+def _leave() -> NoReturn:
+    os._exit(0)
+
+
+def _say_nothing() -> None:
+    """Who started us looks at systemd, or at the socket."""
+
+
+def _report_ready() -> None:
+    _report("ready")
+
+
+def _report(word: str) -> None:
+    """The last word to the client that started us; its pipe then ends."""
+    os.write(2, f"{word}\n".encode())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

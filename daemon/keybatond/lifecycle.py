@@ -1,0 +1,88 @@
+"""How the agent starts, runs and stops: READY last, everything undone in reverse, nothing for longer than a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keybatond.logs import AgentLog
+from keybatond.ports import Clock
+from keybatond.rpc.errors import where
+from keybatond.rpc.server import RpcServer
+from keybatond.services.agent_state import AgentStatus
+from keybatond.services.custody import CustodyService
+from keybatond.services.shares import ShareService
+from keybatond.services.vault import VaultService
+
+GRACE_SECONDS = 2.0  # for calls that run when the agent is told to end
+STOP_SECONDS = 20  # then the kernel ends us: systemd would wait for 90
+LOG_DELAY_SECONDS = 0.5  # loading the logger is not to delay the first answer
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The wired parts, as far as starting and stopping goes."""
+
+    server: RpcServer
+    vault: VaultService
+    custody: CustodyService
+    shares: ShareService
+    status: AgentStatus
+    log: AgentLog
+    clock: Clock
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # each runs as long as the agent, or returns early
+
+
+async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
+    """Answers calls until SIGTERM, SIGINT or SIGHUP, or until a background task fails, which it then raises."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, told.set)
+    await agent.server.start()
+    ready()
+    agent.log.event("started")
+    tasks = [asyncio.create_task(_background(agent, told, work)) for work in (*agent.background, _log_opener(agent))]
+    try:
+        await told.wait()
+    finally:
+        signal.alarm(STOP_SECONDS)
+        stopping()
+        await _stop(agent, tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+async def _background(agent: Agent, told: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
+        await work()
+    except Exception as error:
+        agent.log.event("background-failed", error=type(error).__name__, where=where(error))
+        told.set()
+        raise
+
+
+def _log_opener(agent: Agent) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def open_log() -> None:
+        await agent.clock.sleep(LOG_DELAY_SECONDS)
+        agent.log.open()
+
+    return open_log
+
+
+async def _stop(agent: Agent, tasks: Sequence[asyncio.Task[None]]) -> None:
+    agent.log.event("stopping")
+    agent.status.close()
+    await agent.shares.close()
+    await agent.server.stop(GRACE_SECONDS)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await agent.custody.close()
+    await agent.vault.shutdown()
+    agent.log.event("stopped")
+    agent.log.open()

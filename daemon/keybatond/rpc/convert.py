@@ -1,0 +1,130 @@
+"""Between wire messages of the vault and domain values. From the wire: KeybatonError INVALID_ARGUMENT for what has no meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keybaton_api.agent.v1 import common_pb2
+from keybaton_core.items import (
+    SECRET_TYPES,
+    Body,
+    DatabaseBody,
+    EnvBody,
+    Item,
+    ItemKind,
+    ItemRef,
+    ItemSummary,
+    SecretBody,
+)
+from keybaton_core.secret import SecretBytes
+from keybatond.errors import KeybatonError, Reason
+
+# The message's field for each link slot.
+LINK_FIELDS: Mapping[str, str] = {"s3": "s3", "encryptionKey": "encryption_key", "geocodingKey": "geocoding_key"}
+
+
+def refused(field: str, problem: str) -> KeybatonError:
+    """INVALID_ARGUMENT for one field of a request."""
+    return KeybatonError(Reason.INVALID_ARGUMENT, field=field, problem=problem)
+
+
+def kind_from(number: int) -> ItemKind:
+    """The kind; unspecified and unknown ones are refused."""
+    try:
+        return ItemKind(number)
+    except ValueError:
+        raise refused("kind", "is missing or unknown") from None
+
+
+def ref_from(message: common_pb2.ItemRef) -> ItemRef:
+    """The reference, checked."""
+    return ItemRef(kind_from(message.kind), message.name, message.vault, message.environment).checked()
+
+
+def item_from(message: common_pb2.Item) -> Item:
+    """The item without id, version and time, which are the vault's to give; checked."""
+    return Item(ref_from(message.ref), _body_from(message)).checked()
+
+
+def _body_from(message: common_pb2.Item) -> Body:
+    match message.WhichOneof("body"):
+        case "secret":
+            fields = {field.key: SecretBytes(field.value) for field in message.secret.fields}
+            if len(fields) != len(message.secret.fields):
+                raise refused("fields", "hold the same key twice")
+            return SecretBody(message.secret.type, _without_empty(message.secret.type, fields))
+        case "database":
+            database = message.database
+            links = {slot: getattr(database, name) for slot, name in LINK_FIELDS.items() if getattr(database, name)}
+            return DatabaseBody(database.description, database.path, database.origin, links)
+        case "env_variable":
+            return EnvBody(SecretBytes(message.env_variable.value))
+        case _:
+            raise refused("body", "is missing")
+
+
+def _without_empty(type_name: str, fields: dict[str, SecretBytes]) -> dict[str, SecretBytes]:
+    """An empty optional field is an absent one."""
+    optional = {spec.name for spec in SECRET_TYPES.get(type_name, ()) if not spec.required}
+    return {key: value for key, value in fields.items() if len(value) or key not in optional}
+
+
+def ref_to(ref: ItemRef) -> common_pb2.ItemRef:
+    """The reference on the wire."""
+    return common_pb2.ItemRef(kind=_kind_to(ref.kind), name=ref.name, vault=ref.vault, environment=ref.environment)
+
+
+def _kind_to(kind: ItemKind) -> common_pb2.ItemKind.ValueType:
+    return common_pb2.ItemKind.ValueType(kind)
+
+
+def item_to(item: Item) -> common_pb2.Item:
+    """The item with its values."""
+    message = common_pb2.Item(ref=ref_to(item.ref), id=item.id, version=item.version, updated_at_ms=item.updated_at_ms)
+    match item.body:
+        case SecretBody(type=type_name, fields=fields):
+            message.secret.type = type_name
+            for key, value in fields.items():
+                message.secret.fields.add(key=key, value=value.reveal())
+        case DatabaseBody() as body:
+            message.database.CopyFrom(
+                common_pb2.Database(description=body.description, path=body.path, origin=body.origin)
+            )
+            for slot, name in body.links.items():
+                setattr(message.database, LINK_FIELDS[slot], name)
+        case EnvBody(value=value):
+            message.env_variable.value = value.reveal()
+    return message
+
+
+def summary_to(summary: ItemSummary) -> common_pb2.ItemSummary:
+    """The summary on the wire."""
+    return common_pb2.ItemSummary(
+        ref=ref_to(summary.ref),
+        id=summary.id,
+        version=summary.version,
+        updated_at_ms=summary.updated_at_ms,
+        secret_type=summary.secret_type,
+    )
+
+
+def bare_value(item: Item, field: str) -> bytes:
+    """The value of `field`, or of the only field there is. FIELD_REQUIRED and FIELD_UNKNOWN name the fields."""
+    fields = _texts(item.body)
+    if not field and len(fields) == 1:
+        return next(iter(fields.values()))
+    if field in fields:
+        return fields[field]
+    reason = Reason.FIELD_UNKNOWN if field else Reason.FIELD_REQUIRED
+    raise KeybatonError(reason, fields=", ".join(fields))
+
+
+def _texts(body: Body) -> dict[str, bytes]:
+    match body:
+        case SecretBody():
+            return {key: value.reveal() for key, value in body.fields.items()}
+        case EnvBody():
+            return {"value": body.value.reveal()}
+        case DatabaseBody():
+            texts = {"description": body.description, "path": body.path, "origin": body.origin, **body.links}
+            return {key: value.encode() for key, value in texts.items()}

@@ -1,0 +1,74 @@
+"""What surrounds every method of every servicer: errors become wire errors, and use counts as activity.
+
+The methods are wrapped once, before they are registered, instead of by an interceptor that would run again for each call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc.aio
+
+from keybatond.ports import Log
+from keybatond.rpc.errors import WireError, where, wire_error
+
+_Servicer = TypeVar("_Servicer")
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+# Looking on is no activity: a status line or a tray would keep the vault open for ever.
+QUIET = frozenset({"GetInfo", "Watch", "Lock", "Doctor", "ListSessions", "WatchSession"})
+
+
+def guarded(servicer: _Servicer, touch: Callable[[], None], log: Log) -> _Servicer:
+    """The same servicer with each of its RPC methods wrapped. `touch` is called by all that are not QUIET."""
+
+    def described(name: str, error: Exception) -> WireError:
+        found = wire_error(error)
+        if found.reason.value == "INTERNAL":
+            log.event("call-failed", method=name, error=type(error).__name__, where=where(error))
+        return found
+
+    def unary(
+        name: str, method: Callable[[Any, _Context], Awaitable[Any]]
+    ) -> Callable[[Any, _Context], Awaitable[Any]]:
+        active = name not in QUIET
+
+        async def call(request: Any, context: _Context) -> Any:
+            if active:
+                touch()
+            try:
+                return await method(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                failed = described(name, error)
+            return await context.abort(failed.status, failed.message, failed.trailing())
+
+        return call
+
+    def streaming(
+        name: str, method: Callable[[Any, _Context], AsyncIterator[Any]]
+    ) -> Callable[[Any, _Context], AsyncIterator[Any]]:
+        async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
+            if name not in QUIET:
+                touch()
+            try:
+                async for response in method(request, context):
+                    yield response
+                return
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                failed = described(name, error)
+            await context.abort(failed.status, failed.message, failed.trailing())
+
+        return call
+
+    for name, method in inspect.getmembers(servicer, inspect.isroutine):
+        if name.startswith("_"):
+            continue
+        wrap: Any = streaming if inspect.isasyncgenfunction(method) else unary
+        setattr(servicer, name, wrap(name, method))
+    return servicer

@@ -1,0 +1,103 @@
+"""VaultService: translate, call, translate back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
+from keybatond.errors import KeybatonError, Reason
+from keybatond.rpc.convert import (
+    bare_value,
+    item_from,
+    item_to,
+    kind_from,
+    ref_from,
+    ref_to,
+    refused,
+    summary_to,
+)
+from keybatond.rpc.limits import MESSAGE_MAX_BYTES
+from keybatond.services.vault import PutMode, VaultService
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _mode_from(number: int) -> PutMode:
+    try:
+        return PutMode(number or PutMode.CREATE)
+    except ValueError:
+        raise refused("mode", "is unknown") from None
+
+
+class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
+    """Hands vault calls to the vault."""
+
+    def __init__(self, vault: VaultService) -> None:
+        self._vault = vault
+
+    async def GetItem(self, request: vault_pb2.GetItemRequest, context: _Context) -> vault_pb2.GetItemResponse:
+        item = self._vault.get(ref_from(request.ref))
+        if request.bare:
+            return vault_pb2.GetItemResponse(value=bare_value(item, request.field))
+        return vault_pb2.GetItemResponse(item=item_to(item))
+
+    async def PutItem(self, request: vault_pb2.PutItemRequest, context: _Context) -> vault_pb2.PutItemResponse:
+        item = item_from(request.item)
+        summary = await self._vault.put(item, _mode_from(request.mode), request.base_version, request.rename_from)
+        return vault_pb2.PutItemResponse(summary=summary_to(summary))
+
+    async def DeleteItem(self, request: vault_pb2.DeleteItemRequest, context: _Context) -> vault_pb2.DeleteItemResponse:
+        summary, unlinked = await self._vault.delete(ref_from(request.ref))
+        return vault_pb2.DeleteItemResponse(summary=summary_to(summary), unlinked_databases=unlinked)
+
+    async def ListItems(self, request: vault_pb2.ListItemsRequest, context: _Context) -> vault_pb2.ListItemsResponse:
+        items, token = self._vault.list(
+            kind_from(request.kind) if request.kind else None,
+            request.vault,
+            request.environment,
+            request.name_prefix,
+            request.page_size,
+            request.page_token,
+        )
+        return vault_pb2.ListItemsResponse(items=[summary_to(item) for item in items], next_page_token=token)
+
+    async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
+        items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs])
+        response = vault_pb2.BatchGetResponse(
+            items=[item_to(item) for item in items], missing=[ref_to(ref) for ref in missing]
+        )
+        if response.ByteSize() > MESSAGE_MAX_BYTES:
+            raise KeybatonError(Reason.TOO_LARGE, limit=str(MESSAGE_MAX_BYTES))
+        return response
+
+    async def BatchPut(self, request: vault_pb2.BatchPutRequest, context: _Context) -> vault_pb2.BatchPutResponse:
+        items = [item_from(item) for item in request.items]
+        result = await self._vault.batch_put(items, _mode_from(request.mode), request.skip_existing)
+        return vault_pb2.BatchPutResponse(
+            created=result.created, replaced=result.replaced, skipped=[ref_to(ref) for ref in result.skipped]
+        )
+
+    async def ListVersions(
+        self, request: vault_pb2.ListVersionsRequest, context: _Context
+    ) -> vault_pb2.ListVersionsResponse:
+        versions, token = self._vault.versions(ref_from(request.ref), request.page_size, request.page_token)
+        return vault_pb2.ListVersionsResponse(
+            versions=[
+                vault_pb2.ItemVersion(
+                    version=version.version,
+                    updated_at_ms=version.updated_at_ms,
+                    removed=version.removed,
+                    current=version.current,
+                    name=version.name,
+                )
+                for version in versions
+            ],
+            next_page_token=token,
+        )
+
+    async def Undo(self, request: vault_pb2.UndoRequest, context: _Context) -> vault_pb2.UndoResponse:
+        return vault_pb2.UndoResponse(
+            summary=summary_to(await self._vault.undo(ref_from(request.ref), request.version))
+        )

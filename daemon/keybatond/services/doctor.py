@@ -1,0 +1,143 @@
+"""What the agent finds out about itself: socket, key store, interfaces, discovery port, firewall. Decides what is worth saying."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from keybatond.errors import KeybatonError, ShareFailed
+from keybatond.ports import Discovery, Interface, Interfaces, SystemLook
+
+CHECK_SECONDS = 5.0  # a key store has 3 s of its own
+
+
+class Level(enum.IntEnum):
+    """Equal to the API's Finding.Level."""
+
+    OK = 1
+    WARNING = 2
+    ERROR = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. `topic` is one of those in agent.proto; `hint` says what to do."""
+
+    level: Level
+    topic: str
+    text: str
+    hint: str = ""
+
+
+class Doctor:
+    """Looks at everything once per call."""
+
+    def __init__(
+        self,
+        look: SystemLook,
+        interfaces: Interfaces,
+        discovery: Discovery,
+        probe_keystore: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._look = look
+        self._interfaces = interfaces
+        self._discovery = discovery
+        self._probe_keystore = probe_keystore
+
+    async def findings(self) -> list[Finding]:
+        """Every finding, good ones too, in a fixed order."""
+        return [
+            self._socket(),
+            await self._keystore(),
+            *self._reach(),
+            await self._port(),
+            *self._firewall(),
+        ]
+
+    def _socket(self) -> Finding:
+        facts = self._look.socket()
+        if facts is None:
+            return Finding(
+                Level.ERROR,
+                "socket",
+                "The socket is gone from its place.",
+                "Restart the agent: new clients cannot find it.",
+            )
+        if facts.ours and facts.folder_mode == 0o700 and facts.socket_mode == 0o600:
+            return Finding(Level.OK, "socket", f"{facts.path} is reachable for you alone.")
+        text = f"{facts.path} has mode {facts.socket_mode:04o} in a folder of mode {facts.folder_mode:04o}."
+        return Finding(Level.ERROR, "socket", text, "Restart the agent, which sets 0600 and 0700.")
+
+    async def _keystore(self) -> Finding:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                name = await self._probe_keystore()
+        except TimeoutError:
+            return Finding(
+                Level.ERROR, "keystore", "The key store does not answer.", "Is it asking for its password somewhere?"
+            )
+        except KeybatonError as error:
+            text = f"The key store cannot be used ({error.reason.value})."
+            return Finding(Level.ERROR, "keystore", text, "`keybaton vault rekey` can move the key to another one.")
+        return Finding(Level.OK, "keystore", f"{name}: a key was written, read and removed.")
+
+    def _reach(self) -> list[Finding]:
+        """One finding for each interface: whether announcements leave by it."""
+        by_name: dict[str, list[Interface]] = {}
+        for interface in self._interfaces.up():
+            if not interface.loopback:
+                by_name.setdefault(interface.name, []).append(interface)
+        if not by_name:
+            return [
+                Finding(
+                    Level.WARNING,
+                    "interface",
+                    "No network interface is up.",
+                    "Devices on this machine alone can be reached.",
+                )
+            ]
+        return [_interface_finding(name, found) for name, found in by_name.items()]
+
+    async def _port(self) -> Finding:
+        others = self._look.discovery_sockets()
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                endpoint = await self._discovery.listen()
+                await endpoint.close()
+        except (ShareFailed, TimeoutError):
+            return Finding(
+                Level.ERROR,
+                "port",
+                "UDP port 54321 is held by a program that does not share it.",
+                "`ss -ulnp sport = :54321` names it; until it ends, use --to HOST:PORT.",
+            )
+        if others:
+            return Finding(
+                Level.OK, "port", f"UDP port 54321 is shared with {others} open socket{'s' if others > 1 else ''}."
+            )
+        return Finding(Level.OK, "port", "UDP port 54321 is free.")
+
+    def _firewall(self) -> list[Finding]:
+        return [
+            Finding(
+                Level.WARNING,
+                "firewall",
+                f"{name} seems to be in force.",
+                "Receiving needs UDP 54321 and a TCP port of the system's choice open to the local network.",
+            )
+            for name in self._look.firewalls()
+        ]
+
+
+def _interface_finding(name: str, found: list[Interface]) -> Finding:
+    addresses = ", ".join(interface.address for interface in found)
+    if any(interface.broadcast or ":" in interface.address for interface in found):
+        return Finding(Level.OK, "interface", f"{name} ({addresses}) carries announcements.")
+    return Finding(
+        Level.WARNING,
+        "interface",
+        f"{name} ({addresses}) is point-to-point: announcements do not travel on it.",
+        "Use --to HOST:PORT with the address that the receiver prints.",
+    )
