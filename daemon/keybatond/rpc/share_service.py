@@ -1,5 +1,8 @@
 """ShareService: translate, call, translate back."""
 
+# Methods are named as the API names them.
+# ruff: noqa: N802
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

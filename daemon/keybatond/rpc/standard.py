@@ -1,5 +1,8 @@
 """The standard health and reflection services, imported when the first client asks for them: few ever do."""
 
+# Methods are named as the API names them.
+# ruff: noqa: N802
+
 from __future__ import annotations
 
 import asyncio

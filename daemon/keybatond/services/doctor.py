@@ -1,4 +1,4 @@
-"""What the agent finds out about itself: socket, key store, interfaces, discovery port, firewall. Decides what is worth saying."""
+"""What the agent finds out about itself: socket, key store, interfaces, discovery port, firewall; and what is worth saying."""
 
 from __future__ import annotations
 
