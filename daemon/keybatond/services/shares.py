@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+from keybaton_core.host_port import split_host_port
 from keybaton_core.photosphere_payload import check_sendable
 from keybatond.errors import KeybatonError, Reason, ShareFailed, ShareReason
 from keybatond.ports import Clock, Entropy, Log
@@ -38,6 +39,7 @@ FAREWELL_SECONDS = 70  # after the outcome a receiver still answers the sender, 
 CLOSE_SECONDS = 2  # what an ended session gets for its farewell when the agent stops
 _CHECK_SECONDS = 15.0  # a phase may shorten the limit while the guard sleeps
 _CODE = re.compile(r"[0-9]{4,8}", re.ASCII)
+_NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _FOREIGN_CODE_MAX = 256
 _CODE_TRIES = 64
 
@@ -86,6 +88,7 @@ class ShareService:
         self._require_open()
         if sum(1 for run in self._runs.values() if not run.ended) >= MAX_RUNNING:
             raise KeybatonError(Reason.BUSY, limit=str(MAX_RUNNING))
+        self._check_peer(start.to)
         payload = build_payload(start, self._vault)
         if start.protocol is ShareProtocol.PHOTOSPHERE:
             problem = check_sendable(payload)
@@ -110,6 +113,8 @@ class ShareService:
             raise KeybatonError(Reason.BUSY, limit="1")
         if start.code_is_final and not start.code:
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="code", problem="is missing, and it is to be final")
+        if start.offer_nonce and not _NONCE.fullmatch(start.offer_nonce):
+            raise KeybatonError(Reason.INVALID_ARGUMENT, field="offer_nonce", problem="is not 32 hexadecimal digits")
         first = self._first(Role.RECEIVE, start.protocol)
         run = ReceiveRun(first, self._clock, timeout, self._vault)
         if start.code:
@@ -129,6 +134,15 @@ class ShareService:
                 Reason.INVALID_ARGUMENT, field="timeout_seconds", problem=f"is not 0 to {MAX_TIMEOUT_SECONDS}"
             )
         return float(timeout_seconds or SEEK_SECONDS)
+
+    @staticmethod
+    def _check_peer(to: str) -> None:
+        if not to:
+            return
+        try:
+            split_host_port(to)
+        except ValueError as error:
+            raise KeybatonError(Reason.INVALID_ARGUMENT, field="to", problem=str(error)) from None
 
     def _require_open(self) -> None:
         if not self._vault.is_open:
