@@ -10,6 +10,7 @@ from keybatond import __version__
 from keybatond.adapters.credential_keystore import CredentialKeystore
 from keybatond.adapters.device_name import HostName
 from keybatond.adapters.keychain_keystore import KeychainKeystore
+from keybatond.adapters.logind_watch import LogindWatch
 from keybatond.adapters.net_interfaces import PsutilInterfaces
 from keybatond.adapters.passphrase_keystore import PassphraseKeystore
 from keybatond.adapters.process_hardening import harden
@@ -35,6 +36,7 @@ from keybatond.services.photosphere_receive import PhotosphereReceive
 from keybatond.services.photosphere_send import PhotosphereSend
 from keybatond.services.share_session import ENDED, ShareProtocol
 from keybatond.services.shares import ShareService
+from keybatond.services.start_gate import StartGate
 from keybatond.services.vault import VaultService
 from keybatond.settings import Settings
 
@@ -45,7 +47,7 @@ async def run(
     """The agent's whole life, between the lock being taken and being released. `ready` is called once calls are answered."""
     log = AgentLog(log_to_stderr if foreground or under_journal(env) else LogFile(paths.log).write)
     for missing in harden():
-        log.event("hardening-missing", kind=missing.replace(" ", "-"))
+        log.event("hardening missing", kind=missing.replace(" ", "-"))
     notify = SystemdNotify(env)
     server = RpcServer(paths.socket)
     agent = build(server, paths, settings, env, log, notify)
@@ -103,8 +105,20 @@ def build(
     custody.on_lock(end_shares)
     custody.on_change(status.changed)
     vault.subscribe(status.changed)
+    gate = StartGate(custody.unlock_unattended)
+    logind = LogindWatch(custody.lock, clock, log)
     server.register(
-        AgentServicer(status, custody, vault, doctor), VaultServicer(vault), ShareServicer(shares), custody.touch, log
+        VaultServicer(vault),
+        ShareServicer(shares),
+        AgentServicer(status, custody, vault, doctor),
+        touch=custody.touch,
+        gate=gate,
+        log=log,
     )
-    background = (notify.watchdog, custody.watch_idle, custody.unlock_unattended)
-    return Agent(server, vault, custody, shares, status, log, clock, background)
+
+    async def open_log() -> None:
+        log.open()
+
+    background = (gate.run, notify.watchdog, custody.watch_idle)
+    later = (open_log, logind.run) if settings.lock_with_session else (open_log,)
+    return Agent(server, vault, custody, shares, status, log, clock, background, later)

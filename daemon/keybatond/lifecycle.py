@@ -19,7 +19,9 @@ from keybatond.services.vault import VaultService
 
 GRACE_SECONDS = 2.0  # for calls that run when the agent is told to end
 STOP_SECONDS = 20  # then the kernel ends us: systemd would wait for 90
-LOG_DELAY_SECONDS = 0.5  # loading the logger is not to delay the first answer
+LATER_SECONDS = 0.5  # loading the logger and D-Bus is not to delay the first answer
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Agent:
     status: AgentStatus
     log: AgentLog
     clock: Clock
-    background: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # each runs as long as the agent, or returns early
+    background: Sequence[Work]  # each runs as long as the agent, or returns early
+    later: Sequence[Work]  # the same, begun after the first answers
 
 
 async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
@@ -45,7 +48,8 @@ async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], 
     await agent.server.start()
     ready()
     agent.log.event("started")
-    tasks = [asyncio.create_task(_background(agent, told, work)) for work in (*agent.background, _log_opener(agent))]
+    tasks = [asyncio.create_task(_background(agent, told, work, 0.0)) for work in agent.background]
+    tasks += [asyncio.create_task(_background(agent, told, work, LATER_SECONDS)) for work in agent.later]
     try:
         await told.wait()
     finally:
@@ -57,21 +61,14 @@ async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], 
             raise error
 
 
-async def _background(agent: Agent, told: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _background(agent: Agent, told: asyncio.Event, work: Work, delay: float) -> None:
     try:
+        await agent.clock.sleep(delay)
         await work()
     except Exception as error:
-        agent.log.event("background-failed", error=type(error).__name__, where=where(error))
+        agent.log.event("background failed", error=type(error).__name__, where=where(error))
         told.set()
         raise
-
-
-def _log_opener(agent: Agent) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def open_log() -> None:
-        await agent.clock.sleep(LOG_DELAY_SECONDS)
-        agent.log.open()
-
-    return open_log
 
 
 async def _stop(agent: Agent, tasks: Sequence[asyncio.Task[None]]) -> None:

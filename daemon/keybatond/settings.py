@@ -21,9 +21,7 @@ class Settings:
 
     device_name: str = ""  # empty: the host's name
     idle_lock_minutes: int = 60  # 0: never
-    lock_on_suspend: bool = True
-    lock_on_screen_lock: bool = True
-    notifications: bool = True  # listen for what other devices offer
+    lock_with_session: bool = True  # on suspend and when the screen is locked
 
     @classmethod
     def read(cls, path: Path) -> Settings:
@@ -62,9 +60,7 @@ class Settings:
 _EXPECTED: Mapping[str, str] = {
     "device_name": f"a text of at most {DEVICE_NAME_MAX_BYTES} bytes without control characters",
     "idle_lock_minutes": f"a whole number from 0 (never) to {IDLE_LOCK_MAX_MINUTES}",
-    "lock_on_suspend": "true or false",
-    "lock_on_screen_lock": "true or false",
-    "notifications": "true or false",
+    "lock_with_session": "true or false",
 }
 
 

@@ -13,6 +13,7 @@ import grpc.aio
 
 from keybatond.ports import Log
 from keybatond.rpc.errors import WireError, where, wire_error
+from keybatond.services.start_gate import StartGate
 
 _Servicer = TypeVar("_Servicer")
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,14 +22,19 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 QUIET = frozenset({"GetInfo", "Watch", "Lock", "Doctor", "ListSessions", "WatchSession"})
 
 
-def guarded(servicer: _Servicer, touch: Callable[[], None], log: Log) -> _Servicer:
-    """The same servicer with each of its RPC methods wrapped. `touch` is called by all that are not QUIET."""
+def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log: Log) -> _Servicer:
+    """The same servicer with each of its RPC methods wrapped. Those that are not QUIET wait at `gate` and call `touch`."""
 
     def described(name: str, error: Exception) -> WireError:
         found = wire_error(error)
         if found.reason.value == "INTERNAL":
-            log.event("call-failed", method=name, error=type(error).__name__, where=where(error))
+            log.event("call failed", method=name, error=type(error).__name__, where=where(error))
         return found
+
+    async def admitted() -> None:
+        if not gate.is_open:
+            await gate.passed()
+        touch()
 
     def unary(
         name: str, method: Callable[[Any, _Context], Awaitable[Any]]
@@ -36,9 +42,9 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], log: Log) -> _Servic
         active = name not in QUIET
 
         async def call(request: Any, context: _Context) -> Any:
-            if active:
-                touch()
             try:
+                if active:
+                    await admitted()
                 return await method(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -52,9 +58,9 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], log: Log) -> _Servic
         name: str, method: Callable[[Any, _Context], AsyncIterator[Any]]
     ) -> Callable[[Any, _Context], AsyncIterator[Any]]:
         async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
-            if name not in QUIET:
-                touch()
             try:
+                if name not in QUIET:
+                    await admitted()
                 async for response in method(request, context):
                     yield response
                 return

@@ -20,6 +20,7 @@ from keybatond.rpc.limits import CALLS_MAX, MESSAGE_MAX_BYTES
 from keybatond.rpc.share_service import ShareServicer
 from keybatond.rpc.standard import StandardServices
 from keybatond.rpc.vault_service import VaultServicer
+from keybatond.services.start_gate import StartGate
 
 SERVICES = tuple(f"keybaton_api.agent.v1.{name}" for name in ("AgentService", "VaultService", "ShareService"))
 
@@ -55,12 +56,19 @@ class RpcServer:
             raise StartRefused(f"The socket {self._path} could not be made private.")
 
     def register(
-        self, agent: AgentServicer, vault: VaultServicer, shares: ShareServicer, touch: Callable[[], None], log: Log
+        self,
+        vault: VaultServicer,
+        shares: ShareServicer,
+        agent: AgentServicer,
+        *,
+        touch: Callable[[], None],
+        gate: StartGate,
+        log: Log,
     ) -> None:
-        """Adds the services, the most used first: gRPC asks them in turn."""
-        vault_pb2_grpc.add_VaultServiceServicer_to_server(guarded(vault, touch, log), self._server)
-        share_pb2_grpc.add_ShareServiceServicer_to_server(guarded(shares, touch, log), self._server)
-        agent_pb2_grpc.add_AgentServiceServicer_to_server(guarded(agent, touch, log), self._server)
+        """Adds the services, each method guarded; the most used first, since gRPC asks them in turn."""
+        vault_pb2_grpc.add_VaultServiceServicer_to_server(guarded(vault, touch, gate, log), self._server)
+        share_pb2_grpc.add_ShareServiceServicer_to_server(guarded(shares, touch, gate, log), self._server)
+        agent_pb2_grpc.add_AgentServiceServicer_to_server(guarded(agent, touch, gate, log), self._server)
         self._server.add_generic_rpc_handlers((self._standard,))
 
     async def start(self) -> None:
