@@ -1,0 +1,150 @@
+"""Bytes of an item inside its seals: the summary (name, type, time) and the body (values). Leaves sealing to vault_rows.py.
+
+Version 1. Summary: version u8 | kind u8 | removed u8 | updated_at_ms u64 | lv(secret type, name, vault, environment).
+Body: version u8 | kind u8 | lv(…): a secret's type and then field, value by rising field name; a database's description, path,
+origin and then slot, name by rising slot; a variable's value. Integers are big-endian, lv as in encoding.py.
+The decoders are total: they return an item or raise VaultRowInvalid, and accept one spelling for each value.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from keybaton_core.encoding import lv
+from keybaton_core.items import Body, DatabaseBody, EnvBody, ItemKind, ItemRef, SecretBody
+from keybaton_core.secret import SecretBytes
+
+VERSION: Final = 1
+ROW_MAX_BYTES: Final = 512 * 1024  # a secret's values reach 256 KiB, names and lengths far less
+PARTS_MAX: Final = 64  # no type has that many fields
+
+_SUMMARY = struct.Struct(">BBBQ")
+_BODY = struct.Struct(">BB")
+
+
+class VaultRowInvalid(ValueError):
+    """The bytes inside a seal are not of this version's form."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list shows, and whether this version is a removal."""
+
+    ref: ItemRef
+    secret_type: str
+    updated_at_ms: int
+    removed: bool
+
+
+def encode_summary(summary: Summary) -> bytes:
+    """The bytes of `summary`."""
+    ref = summary.ref
+    head = _SUMMARY.pack(VERSION, ref.kind, summary.removed, summary.updated_at_ms)
+    return head + lv(summary.secret_type.encode(), ref.name.encode(), ref.vault.encode(), ref.environment.encode())
+
+
+def decode_summary(data: bytes) -> Summary:
+    """The summary of `data`. Raises VaultRowInvalid."""
+    if len(data) < _SUMMARY.size:
+        raise VaultRowInvalid("a summary is too short")
+    version, kind_number, removed, updated_at_ms = _SUMMARY.unpack_from(data)
+    kind = _kind(version, kind_number)
+    if removed > 1:
+        raise VaultRowInvalid("a summary has an unknown flag")
+    texts = [_text(part) for part in split_lv(data, _SUMMARY.size)]
+    if len(texts) != 4:
+        raise VaultRowInvalid("a summary has not four texts")
+    secret_type, name, vault, environment = texts
+    return Summary(ItemRef(kind, name, vault, environment), secret_type, updated_at_ms, bool(removed))
+
+
+def encode_body(body: Body) -> bytes:
+    """The bytes of `body`."""
+    match body:
+        case SecretBody():
+            pairs = ((name.encode(), value.reveal()) for name, value in body.fields.items())
+            return _BODY.pack(VERSION, ItemKind.SECRET) + lv(body.type.encode(), *_sorted(pairs))
+        case DatabaseBody():
+            texts = (body.description.encode(), body.path.encode(), body.origin.encode())
+            links = ((slot.encode(), name.encode()) for slot, name in body.links.items())
+            return _BODY.pack(VERSION, ItemKind.DATABASE) + lv(*texts, *_sorted(links))
+        case EnvBody():
+            return _BODY.pack(VERSION, ItemKind.ENV_VARIABLE) + lv(body.value.reveal())
+
+
+def decode_body(data: bytes) -> Body:
+    """The body of `data`. Raises VaultRowInvalid."""
+    if len(data) < _BODY.size:
+        raise VaultRowInvalid("a body is too short")
+    version, kind_number = _BODY.unpack_from(data)
+    kind = _kind(version, kind_number)
+    parts = split_lv(data, _BODY.size)
+    if kind is ItemKind.SECRET and parts:
+        fields = _pairs(parts[1:])
+        return SecretBody(_text(parts[0]), {_text(name): SecretBytes(value) for name, value in fields})
+    if kind is ItemKind.DATABASE and len(parts) >= 3:
+        links = {_text(slot): _text(name) for slot, name in _pairs(parts[3:])}
+        return DatabaseBody(_text(parts[0]), _text(parts[1]), _text(parts[2]), links)
+    if kind is ItemKind.ENV_VARIABLE and len(parts) == 1:
+        return EnvBody(SecretBytes(parts[0]))
+    raise VaultRowInvalid("a body lacks parts")
+
+
+def split_lv(data: bytes, start: int = 0, most: int = PARTS_MAX) -> list[bytes]:
+    """The parts of `lv(…)` from `start` to the end, at most `most`. Raises VaultRowInvalid."""
+    if len(data) > ROW_MAX_BYTES:
+        raise VaultRowInvalid("a row is too long")
+    parts: list[bytes] = []
+    at, end = start, len(data)
+    while at < end:
+        if len(parts) == most:
+            raise VaultRowInvalid("a row has too many parts")
+        length = shift = 0
+        while True:
+            if at == end or shift > 21:  # four groups of seven bits hold any length up to ROW_MAX_BYTES
+                raise VaultRowInvalid("a length is cut or too long")
+            byte = data[at]
+            at += 1
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        if shift and byte == 0:
+            raise VaultRowInvalid("a length is not in its shortest form")
+        if length > end - at:
+            raise VaultRowInvalid("a part is cut")
+        parts.append(data[at : at + length])
+        at += length
+    return parts
+
+
+def _kind(version: int, number: int) -> ItemKind:
+    if version != VERSION:
+        raise VaultRowInvalid("a row has an unknown version")
+    try:
+        return ItemKind(number)
+    except ValueError:
+        raise VaultRowInvalid("a row has an unknown kind") from None
+
+
+def _text(part: bytes) -> str:
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        raise VaultRowInvalid("a text is not UTF-8") from None
+
+
+def _sorted(pairs: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    return [part for pair in sorted(pairs) for part in pair]
+
+
+def _pairs(parts: list[bytes]) -> list[tuple[bytes, bytes]]:
+    pairs = list(zip(parts[::2], parts[1::2], strict=False))
+    names = [name for name, _ in pairs]
+    if len(parts) % 2 or any(a >= b for a, b in pairwise(names)):
+        raise VaultRowInvalid("pairs are cut or not in rising order")
+    return pairs

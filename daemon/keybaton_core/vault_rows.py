@@ -1,0 +1,159 @@
+"""Rows as they are stored: sealed parts bound to their place, their share of the keyed sum, and the sealed totals."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import Final
+
+from keybaton_core.encoding import lv
+from keybaton_core.items import Body, Item, ItemSummary
+from keybaton_core.labels import (
+    VAULT_BODY,
+    VAULT_READS,
+    VAULT_SUM_ITEM,
+    VAULT_SUM_PAST,
+    VAULT_SUM_READS,
+    VAULT_SUMMARY,
+    VAULT_TOTALS,
+)
+from keybaton_core.vault_codec import Summary, VaultRowInvalid, decode_body, decode_summary, encode_body, encode_summary
+from keybaton_core.vault_keys import NONCE_BYTES, SUM_BYTES, TAG_BYTES, SealBroken, VaultKeys
+
+_U64 = struct.Struct(">Q")
+_TOTALS = struct.Struct(">BQQQQQ32s")
+_TOTALS_VERSION: Final = 1
+_SUM_RANGE: Final = 1 << (8 * SUM_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One version of one item, as stored. `summary` and `body` are sealed; `body` may be left out where only names are read."""
+
+    seq: int  # order of lists; grows, never used twice. In the history only a position to page by: (id, version) is the place
+    id: bytes  # 16 bytes
+    version: int
+    tag: bytes  # keyed hash of the name
+    group: bytes  # keyed hash of kind and project vault
+    live: bool  # False: this version is the removal
+    summary: bytes
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What all rows together must be; sealed in a row of its own and written in each transaction."""
+
+    items: int = 0  # live ones
+    rows: int = 0  # of items, removals and history
+    next_seq: int = 1
+    next_read: int = 1
+    seals: int = 0  # under this vault key
+    sum: int = 0
+
+    def encode(self) -> bytes:
+        """Its bytes."""
+        numbers = (self.items, self.rows, self.next_seq, self.next_read, self.seals)
+        return _TOTALS.pack(_TOTALS_VERSION, *numbers, self.sum.to_bytes(SUM_BYTES))
+
+    def plus(self, term: int) -> Totals:
+        """With a row's term added."""
+        return replace(self, sum=(self.sum + term) % _SUM_RANGE)
+
+    def minus(self, term: int) -> Totals:
+        """With a row's term taken away."""
+        return replace(self, sum=(self.sum - term) % _SUM_RANGE)
+
+
+def decode_totals(data: bytes) -> Totals:
+    """The totals of `data`. Raises VaultRowInvalid."""
+    if len(data) != _TOTALS.size or data[0] != _TOTALS_VERSION:
+        raise VaultRowInvalid("totals have another form")
+    _, items, rows, next_seq, next_read, seals, total = _TOTALS.unpack(data)
+    return Totals(items, rows, next_seq, next_read, seals, int.from_bytes(total))
+
+
+def edges(sealed: bytes) -> bytes:
+    """Nonce and tag of a seal: under the key they stand for the whole of it."""
+    return sealed[:NONCE_BYTES] + sealed[-TAG_BYTES:]
+
+
+class RowSealer:
+    """Seals and opens the rows of one vault."""
+
+    def __init__(self, keys: VaultKeys, vault_id: bytes) -> None:
+        self.keys = keys
+        self.vault_id = vault_id
+
+    def _associated(self, label: bytes, row: Row) -> bytes:
+        place = (row.id, _U64.pack(row.version), row.tag, row.group, bytes([row.live]))
+        return lv(label, self.vault_id, *place)
+
+    def seal(self, seq: int, item_id: bytes, version: int, summary: Summary, body: Body | None, nonces: bytes) -> Row:
+        """The row of one version; two seals, with the 24 bytes of `nonces`. A removal has no body."""
+        ref = summary.ref
+        tag = self.keys.index_tag(ref.kind, ref.vault, ref.environment, ref.lookup_name())
+        group = self.keys.group_tag(ref.kind, ref.vault)
+        row = Row(seq, item_id, version, tag, group, not summary.removed, b"", b"")
+        content = b"" if body is None else encode_body(body)
+        return replace(
+            row,
+            summary=self.keys.seal(nonces[:NONCE_BYTES], encode_summary(summary), self._associated(VAULT_SUMMARY, row)),
+            body=self.keys.seal(nonces[NONCE_BYTES:], content, self._associated(VAULT_BODY, row)),
+        )
+
+    def open_summary(self, row: Row) -> Summary:
+        """Name, type and time. Raises SealBroken or VaultRowInvalid."""
+        summary = decode_summary(self.keys.open(row.summary, self._associated(VAULT_SUMMARY, row)))
+        if summary.removed == row.live:
+            raise SealBroken
+        return summary
+
+    def open_body(self, row: Row) -> Body | None:
+        """The values; None for a removal. Raises SealBroken or VaultRowInvalid."""
+        content = self.keys.open(row.body, self._associated(VAULT_BODY, row))
+        return decode_body(content) if row.live or content else None
+
+    def open_item(self, row: Row) -> Item:
+        """The whole item of a row that is no removal. Raises SealBroken or VaultRowInvalid."""
+        summary, body = self.open_summary(row), self.open_body(row)
+        if body is None:
+            raise SealBroken
+        return Item(summary.ref, body, row.id.hex(), row.version, summary.updated_at_ms)
+
+    def open_listed(self, row: Row) -> ItemSummary:
+        """What a list shows. Raises SealBroken or VaultRowInvalid."""
+        summary = self.open_summary(row)
+        return ItemSummary(summary.ref, row.id.hex(), row.version, summary.updated_at_ms, summary.secret_type)
+
+    def item_term(self, row: Row) -> int:
+        """The share in the sum of a row that is its item's newest."""
+        return self._term(VAULT_SUM_ITEM, row)
+
+    def past_term(self, row: Row) -> int:
+        """The share in the sum of a row of the history."""
+        return self._term(VAULT_SUM_PAST, replace(row, seq=0))
+
+    def _term(self, label: bytes, row: Row) -> int:
+        place = (_U64.pack(row.seq), row.id, _U64.pack(row.version), row.tag, row.group, bytes([row.live]))
+        return self.keys.sum_term(label, *place, edges(row.summary), edges(row.body))
+
+    def seal_totals(self, totals: Totals, nonce: bytes) -> bytes:
+        """The sealed totals."""
+        return self.keys.seal(nonce, totals.encode(), lv(VAULT_TOTALS, self.vault_id))
+
+    def open_totals(self, sealed: bytes) -> Totals:
+        """The totals. Raises SealBroken or VaultRowInvalid."""
+        return decode_totals(self.keys.open(sealed, lv(VAULT_TOTALS, self.vault_id)))
+
+    def seal_reads(self, number: int, content: bytes, nonce: bytes) -> bytes:
+        """One batch of the read log."""
+        return self.keys.seal(nonce, content, lv(VAULT_READS, self.vault_id, _U64.pack(number)))
+
+    def open_reads(self, number: int, sealed: bytes) -> bytes:
+        """What `seal_reads` was given. Raises SealBroken."""
+        return self.keys.open(sealed, lv(VAULT_READS, self.vault_id, _U64.pack(number)))
+
+    def reads_term(self, number: int, sealed: bytes) -> int:
+        """The share in the sum of one batch of the read log."""
+        return self.keys.sum_term(VAULT_SUM_READS, _U64.pack(number), edges(sealed))

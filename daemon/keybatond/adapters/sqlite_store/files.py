@@ -1,0 +1,173 @@
+"""The vault's files as the operating system sees them: what is there, what may be opened, new ones put in place at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import Final
+
+from keybatond.adapters.sqlite_store.failures import damaged, translate
+from keybatond.adapters.sqlite_store.schema import APPLICATION_ID, FORMAT, PAGE_BYTES
+from keybatond.errors import KeybatonError, Reason
+
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+_LOG_MODE: Final = 2  # header bytes 18 and 19 of a file in WAL mode
+
+# https://www.sqlite.org/fileformat.html, section 1.3
+_HEAD: Final = struct.Struct(">16sHBB8xI24xII4xI")
+_MAGIC: Final = b"SQLite format 3\0"
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log beside a file."""
+    return path.with_name(path.name + "-wal")
+
+
+def index_of(path: Path) -> Path:
+    """The log's index beside a file."""
+    return path.with_name(path.name + "-shm")
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has this name, a dangling link too."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise translate(error) from None
+    return True
+
+
+def log_bytes(path: Path) -> int:
+    """The length of the write-ahead log beside a file; 0 where there is none."""
+    try:
+        return log_of(path).lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def check_own(path: Path) -> None:
+    """Refuses a vault file or companion that is a link or anything but a regular file, before SQLite follows it.
+
+    Nobody else can put one there afterwards: the folder is the user's alone.
+    """
+    for part in (path, log_of(path), index_of(path)):
+        try:
+            mode = part.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(mode):
+            raise KeybatonError(Reason.STORAGE_FAILED, problem="not a regular file")
+
+
+def check_head(path: Path, *, own: bool) -> None:
+    """Reads the file's first bytes without SQLite, so that a foreign, damaged or newer file stays as it is.
+
+    `own`: this program's live file, in log mode, rather than a copy of one. FileNotFoundError is the caller's.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if own else 0))
+    try:
+        state = os.fstat(descriptor)
+        head = os.pread(descriptor, _HEAD.size, 0)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(state.st_mode) or len(head) < _HEAD.size:
+        raise damaged("too short")
+    magic, page, written, read, pages, encoding, version, application = _HEAD.unpack(head)
+    if magic != _MAGIC or application != APPLICATION_ID:
+        raise damaged("not a vault")
+    if version > FORMAT:
+        raise KeybatonError(Reason.VAULT_NEWER, format=str(version), known=str(FORMAT))
+    if version != FORMAT or page != PAGE_BYTES or encoding != 1:
+        raise damaged("first page")
+    if own and (written, read) != (_LOG_MODE, _LOG_MODE):
+        raise damaged("first page")
+    if log_bytes(path) == 0 and state.st_size != pages * PAGE_BYTES:  # with a log, the last pages may still be there
+        raise damaged("length")
+
+
+def make_folder(path: Path) -> None:
+    """Makes the vault's folder, mode 0700; an existing one must be the user's own and is closed to others."""
+    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    state = path.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        raise KeybatonError(Reason.STORAGE_FAILED, problem="folder")
+    if stat.S_IMODE(state.st_mode) != FOLDER_MODE:
+        path.chmod(FOLDER_MODE)
+
+
+def new_file(beside: Path) -> Path:
+    """An empty file of mode 0600 with a temporary name in the folder of `beside`."""
+    path = beside.with_name(f".{beside.name}.new-{os.urandom(8).hex()}")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    os.close(os.open(path, flags, FILE_MODE))
+    return path
+
+
+def remove_leftovers(beside: Path) -> None:
+    """Removes temporary files that a killed process left beside the vault."""
+    for path in beside.parent.glob(f".{beside.name}.new-*"):
+        path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Removes a temporary file and its companions."""
+    for part in (path, log_of(path), index_of(path), path.with_name(path.name + "-journal")):
+        part.unlink(missing_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """Returns when the file's content is on the disk."""
+    _sync(path, os.O_RDWR)
+
+
+def sync_folder(path: Path) -> None:
+    """Returns when the folder's names are on the disk."""
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def place(new: Path, final: Path) -> None:
+    """Gives a complete file its name, durably, and never in place of another file (FileExistsError)."""
+    sync_file(new)
+    try:
+        os.link(new, final, follow_symlinks=False)
+        new.unlink()
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        # A file system without hard links, such as FAT on a stick: claim the name, then take it.
+        os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
+        new.replace(final)
+    sync_folder(final.parent)
+
+
+def exchange(new: Path, current: Path, aside: Path) -> None:
+    """Puts a complete file in the place of `current`, which is kept, with its log, as `aside`. Durable; FileExistsError.
+
+    `current` exists at every instant, the old or the new one. A log that could not be folded into the old file is set aside and
+    removed before the new file comes: else it would be replayed into that.
+    """
+    sync_file(new)
+    os.link(current, aside, follow_symlinks=False)
+    log = log_of(current)
+    if log_bytes(current):
+        os.link(log, log_of(aside), follow_symlinks=False)
+    sync_folder(current.parent)
+    log.unlink(missing_ok=True)
+    index_of(current).unlink(missing_ok=True)
+    sync_folder(current.parent)
+    new.replace(current)
+    sync_folder(current.parent)

@@ -1,0 +1,109 @@
+"""What callers of the vault pass and get beside items."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from keybaton_core.items import Item, ItemRef, ItemRefused
+from keybaton_core.names import NameRefused
+from keybaton_core.vault_codec import VaultRowInvalid
+from keybaton_core.vault_keys import KeysWiped, SealBroken
+from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import KeyRecord
+
+
+class PutMode(enum.IntEnum):
+    """Equal to the API's PutMode."""
+
+    CREATE = 1  # NAME_TAKEN when it is there
+    REPLACE = 2  # NOT_FOUND when it is not
+    UPSERT = 3
+
+
+@dataclass(frozen=True)
+class Change:
+    """One put of several in a transaction; the arguments are those of `VaultService.put`."""
+
+    item: Item
+    mode: PutMode = PutMode.UPSERT
+    base_version: int = 0
+    rename_from: str = ""
+
+
+@dataclass(frozen=True)
+class VaultHeader:
+    """What the vault's file says of itself without any key."""
+
+    record: KeyRecord
+    vault_id: str  # 32 hexadecimal digits
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a batch did."""
+
+    created: int
+    replaced: int
+    skipped: list[ItemRef]
+
+
+@dataclass(frozen=True)
+class ItemVersion:
+    """One version of an item, without values."""
+
+    version: int
+    updated_at_ms: int
+    removed: bool
+    current: bool
+    name: str
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """What a restore brought, and the path of the vault that it replaced; empty where there was none."""
+
+    items: int
+    set_aside: str
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """One read of an item's values: when, of which version, by which kind of client."""
+
+    at_ms: int
+    ref: ItemRef
+    id: str
+    version: int
+    client: str
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Raises the domain's errors for seals that do not open and rows that do not decode."""
+    try:
+        yield
+    except SealBroken:
+        raise KeybatonError(Reason.VAULT_DAMAGED, problem="seal") from None
+    except VaultRowInvalid:
+        raise KeybatonError(Reason.VAULT_DAMAGED, problem="row") from None
+    except KeysWiped:
+        raise KeybatonError(Reason.VAULT_LOCKED) from None
+
+
+def checked(item: Item) -> Item:
+    """`item` when it keeps its rules. INVALID_ARGUMENT, naming the field."""
+    try:
+        return item.checked()
+    except (NameRefused, ItemRefused) as refused:
+        raise KeybatonError(Reason.INVALID_ARGUMENT, field=refused.field, problem=refused.problem) from None
+
+
+def checked_ref(ref: ItemRef) -> ItemRef:
+    """`ref` when its parts are fit. INVALID_ARGUMENT, naming the field."""
+    try:
+        return ref.checked()
+    except (NameRefused, ItemRefused) as refused:
+        raise KeybatonError(Reason.INVALID_ARGUMENT, field=refused.field, problem=refused.problem) from None

@@ -1,0 +1,319 @@
+"""The vault as a whole: made, opened, locked, rekeyed, checked, copied. The items in it are vault.py's.
+
+The header with the wrapped key lies in the same file as the rows, so that a rekey is one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from keybaton_core.items import Item
+from keybaton_core.secret import SecretBytes
+from keybaton_core.vault_header import ID_BYTES, Header, HeaderInvalid, HeaderNewer, decode_header, unwrap, wrap
+from keybaton_core.vault_keys import KEY_BYTES, NONCE_BYTES, SealBroken, VaultKeys
+from keybaton_core.vault_rows import RowSealer, Totals
+from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import Clock, Entropy, KeyOpener, KeyRecord, KeystoreKind, Progress
+from keybatond.services.vault_check import Check
+from keybatond.services.vault_copy import copy_vault
+from keybatond.services.vault_reads import FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
+from keybatond.services.vault_transaction import Changes
+from keybatond.services.vault_types import ReadRecord, RestoreResult, VaultHeader, opening
+from keybatond.vault_ports import VaultReader, VaultStore, VaultWriter
+
+T = TypeVar("T")
+
+
+@dataclass
+class OpenVault:
+    """An open vault: its keys, and the reads that are not yet written."""
+
+    sealer: RowSealer
+    reads: deque[ReadRecord] = field(default_factory=lambda: deque(maxlen=PENDING_MAX))
+
+
+class WholeVault:
+    """One vault, without its items. All methods are called on the event loop's thread."""
+
+    def __init__(self, store: VaultStore, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._open: OpenVault | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        self._replacing = asyncio.Lock()
+        self._replacements: set[asyncio.Task[Any]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the keys are in memory."""
+        return self._open is not None
+
+    def header(self) -> VaultHeader | None:
+        """What the file says without a key; None where there is no vault. VAULT_DAMAGED, VAULT_NEWER, STORAGE_*."""
+        if not self._store.exists():
+            return None
+        header = _decoded(self._store.reader().header())
+        return VaultHeader(_record(header), header.vault_id.hex())
+
+    async def create(self, record: KeyRecord, wrapping_key: SecretBytes) -> None:
+        """Makes an empty vault and opens it. VAULT_EXISTS: a file that is there is never replaced, whatever it is."""
+        vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
+        header = self._wrapped(self._entropy.token(ID_BYTES), record, vault_key, wrapping_key)
+        sealer = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+
+        def fill(writer: VaultWriter) -> None:
+            writer.put_header(header.encode())
+            writer.put_totals(sealer.seal_totals(Totals(seals=1), self._entropy.token(NONCE_BYTES)))
+
+        await self._store.create(fill)
+        self._open = OpenVault(sealer)
+
+    async def open(self, wrapping_key: SecretBytes) -> None:
+        """Unlocks. WRONG_KEY, VAULT_ABSENT, VAULT_DAMAGED, VAULT_NEWER. Nothing is written."""
+        if not self._store.exists():
+            raise KeybatonError(Reason.VAULT_ABSENT)
+        await self._may_write.wait()  # the end of a rekey or restore
+        reader = self._store.reader()
+        header = _decoded(reader.header())
+        try:
+            vault_key = unwrap(header, wrapping_key)
+        except SealBroken:
+            raise KeybatonError(Reason.WRONG_KEY) from None
+        if self._open is not None and self._open.sealer.keys.same_vault_key(vault_key):
+            return
+        sealer = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+        vault_key.wipe()
+        with opening():
+            sealer.open_totals(reader.totals())
+        self._open = OpenVault(sealer)
+
+    def close(self) -> None:
+        """Locks: no later call sees the keys. Writes on their way are finished; after them the keys are overwritten."""
+        was, self._open = self._open, None
+        if was is not None:
+            reads = list(was.reads)
+            was.reads.clear()
+            self._store.submit(lambda writer: self._append_reads(writer, was.sealer, reads), was.sealer.keys.wipe)
+
+    async def shutdown(self) -> None:
+        """Locks and closes the file; for the end of the process."""
+        self.close()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._flushing
+        await self._store.close()
+
+    def count(self) -> int:
+        """How many items there are."""
+        with opening():
+            return self._opened().sealer.open_totals(self._store.reader().totals()).items
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls `callback` after each change of items; returns what ends that."""
+        return self._store.subscribe(callback)
+
+    async def rekey(self, record: KeyRecord, wrapping_key: SecretBytes, progress: Progress) -> None:
+        """A new vault key under `wrapping_key`, everything sealed anew, history too, in one transaction; writes wait meanwhile.
+
+        Killed at any instant, the vault opens with the old wrapping key or with the new one, as its header says.
+        VAULT_DAMAGED when a row is not sound: nothing is changed then.
+        """
+        await self._finished(self._rekey(record, wrapping_key, progress))
+
+    async def check(self, progress: Progress) -> list[str]:
+        """Reads everything and compares the sealed count and sum; sentences for people, empty when sound."""
+        sealer = self._opened().sealer
+        return await self._store.snapshot(lambda reader: Check(reader, sealer, progress).run())
+
+    async def backup(self, path: str, record: KeyRecord, wrapping_key: SecretBytes, progress: Progress) -> int:
+        """Writes a copy with a vault key of its own, which opens with `wrapping_key`; how many items it has. FILE_EXISTS."""
+        source = self._opened().sealer
+        vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
+        header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
+        target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+
+        def copy(reader: VaultReader, writer: VaultWriter) -> Totals:
+            writer.put_header(header.encode())
+            return copy_vault(reader, writer, source, target, self._entropy, progress, in_place=False)
+
+        try:
+            return (await self._store.copy_to(path, copy)).items
+        finally:
+            target.keys.wipe()
+
+    async def restore(
+        self,
+        path: str,
+        opener: KeyOpener,
+        record: KeyRecord,
+        wrapping_key: SecretBytes,
+        progress: Progress,
+        *,
+        replace: bool,
+    ) -> RestoreResult:
+        """Puts the backup at `path` in this vault's place, under a new vault key, and opens it.
+
+        Every row of the backup is opened before anything changes; the replaced file is kept. `opener` gives the backup's key.
+        VAULT_EXISTS without `replace`; WRONG_KEY, VAULT_DAMAGED, VAULT_NEWER, FILE_UNREADABLE for the backup.
+        """
+        there = _decoded(await self._store.header_of(path))
+        try:
+            vault_key = unwrap(there, await opener(_record(there)))
+        except SealBroken:
+            raise KeybatonError(Reason.WRONG_KEY) from None
+        source = RowSealer(VaultKeys(vault_key, there.vault_id), there.vault_id)
+        vault_key.wipe()
+        try:
+            return await self._finished(self._restore(path, source, record, wrapping_key, progress, replace=replace))
+        finally:
+            source.keys.wipe()
+
+    # --- inside ---------------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> OpenVault:
+        if self._open is None:
+            raise KeybatonError(Reason.VAULT_LOCKED if self._store.exists() else Reason.VAULT_ABSENT)
+        return self._open
+
+    async def _write(self, change: Callable[[Changes], T]) -> T:
+        self._opened()
+        await self._may_write.wait()
+        sealer = self._opened().sealer
+
+        def job(writer: VaultWriter) -> T:
+            changes = Changes(writer, sealer, self._entropy, self._clock.now_ms())
+            result = change(changes)
+            changes.finish()
+            return result
+
+        return await self._store.write(job)
+
+    def _wrapped(self, vault_id: bytes, record: KeyRecord, vault_key: SecretBytes, wrapping_key: SecretBytes) -> Header:
+        header = Header(vault_id, record.kind, bytes.fromhex(record.key_id), record.parameters)
+        return wrap(header, vault_key, wrapping_key, self._entropy.token(NONCE_BYTES))
+
+    async def _rekey(self, record: KeyRecord, wrapping_key: SecretBytes, progress: Progress) -> None:
+        async with self._replacing:
+            source = self._opened().sealer
+            vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
+            header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
+            target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+            vault_key.wipe()
+
+            def job(writer: VaultWriter) -> None:
+                copy_vault(writer, writer, source, target, self._entropy, progress, in_place=True)
+                writer.put_header(header.encode())
+
+            self._may_write.clear()
+            try:
+                await self._store.barrier()
+                # Readers stay with the old rows until their keys change with them, on this thread, between two calls.
+                self._store.pin()
+                try:
+                    await self._store.write(job)
+                except BaseException:
+                    target.keys.wipe()
+                    raise
+                finally:
+                    self._store.unpin()
+                if self._open is not None and self._open.sealer is source:
+                    self._open.sealer = target
+                    source.keys.wipe()
+                else:  # locked meanwhile
+                    target.keys.wipe()
+            finally:
+                self._may_write.set()
+
+    async def _restore(
+        self,
+        path: str,
+        source: RowSealer,
+        record: KeyRecord,
+        wrapping_key: SecretBytes,
+        progress: Progress,
+        *,
+        replace: bool,
+    ) -> RestoreResult:
+        async with self._replacing:
+            vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
+            header = self._wrapped(self._entropy.token(ID_BYTES), record, vault_key, wrapping_key)
+            target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+            vault_key.wipe()
+            aside = f".replaced-{self._clock.now_ms()}" if replace and self._store.exists() else None
+
+            def copy(reader: VaultReader, writer: VaultWriter) -> Totals:
+                writer.put_header(header.encode())
+                return copy_vault(reader, writer, source, target, self._entropy, progress, in_place=False)
+
+            self._may_write.clear()
+            try:
+                await self._store.barrier()
+                totals, set_aside = await self._store.replace_from(path, copy, aside)
+                if self._open is not None:
+                    self._open.reads.clear()  # they are the replaced vault's
+                self.close()
+                self._open = OpenVault(target)
+            except BaseException:
+                target.keys.wipe()
+                raise
+            finally:
+                self._may_write.set()
+            return RestoreResult(totals.items, set_aside)
+
+    def _note_read(self, session: OpenVault, item: Item, client: str) -> None:
+        session.reads.append(ReadRecord(self._clock.now_ms(), item.ref, item.id, item.version, client))
+        if len(session.reads) >= READS_TOGETHER:
+            self._flush_reads()
+        elif self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_later())
+
+    async def _flush_later(self) -> None:
+        await self._clock.sleep(FLUSH_SECONDS)
+        self._flush_reads()
+
+    def _flush_reads(self) -> None:
+        session = self._open
+        if session is None or not session.reads or not self._may_write.is_set():
+            return
+        reads, sealer = list(session.reads), session.sealer
+        session.reads.clear()
+        self._store.submit(lambda writer: self._append_reads(writer, sealer, reads), lambda: None)
+
+    def _append_reads(self, writer: VaultWriter, sealer: RowSealer, reads: Sequence[ReadRecord]) -> None:
+        if not reads:
+            return
+        changes = Changes(writer, sealer, self._entropy, self._clock.now_ms())
+        for at in range(0, len(reads), READS_TOGETHER):
+            changes.add_reads(encode_reads(reads[at : at + READS_TOGETHER]))
+        changes.finish()
+
+    async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
+        """Ends `work` even when the caller goes away: keys in memory and file must change together."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._replacements.add(task)
+        task.add_done_callback(self._replacements.discard)
+        return await asyncio.shield(task)
+
+
+def _decoded(content: bytes) -> Header:
+    try:
+        header = decode_header(content)
+        KeystoreKind(header.kind)
+    except HeaderInvalid:
+        raise KeybatonError(Reason.VAULT_DAMAGED, problem="header") from None
+    except (HeaderNewer, ValueError):
+        raise KeybatonError(Reason.VAULT_NEWER) from None
+    return header
+
+
+def _record(header: Header) -> KeyRecord:
+    return KeyRecord(KeystoreKind(header.kind), header.key_id.hex(), header.parameters)
