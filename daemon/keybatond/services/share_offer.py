@@ -10,7 +10,7 @@ from keybaton_core.payload import DatabasePart, Payload, SecretPart
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.share_view import Offer, OfferedDatabase, OfferedSecret
-from keybatond.services.vault_changes import Change
+from keybatond.services.vault_types import Change
 
 # Fields that say where a secret is sent: a changed one is shown with both values, since it may lead elsewhere.
 POINTED_OUT = frozenset({"endpoint", "region", "url"})

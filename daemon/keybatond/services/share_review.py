@@ -11,7 +11,7 @@ from keybaton_core.payload import DatabasePart, Payload, SecretPart
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.share_offer import ShareVault, find
 from keybatond.services.share_view import ConflictChoice, ReviewDecision, SecretDecision
-from keybatond.services.vault_changes import Change, PutMode
+from keybatond.services.vault_types import Change, PutMode
 
 FREE_NAME_TRIES = 1000  # "name (2)" to "name (1001)"
 _WEIGHTS = ("", "reused", "renamed", "replaced")  # of several outcomes, the session names the one that changed most

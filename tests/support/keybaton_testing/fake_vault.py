@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary, SecretBody
 from keybatond.errors import KeybatonError, Reason
-from keybatond.services.vault_changes import Change, PutMode
+from keybatond.services.vault_types import Change, PutMode
 
 
 class FakeVault:

@@ -8,7 +8,7 @@ from keybaton_core.items import DatabaseBody, Item, ItemKind, ItemRef, SecretBod
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.share_offer import ShareVault
-from keybatond.services.vault_changes import Change, PutMode
+from keybatond.services.vault_types import Change, PutMode
 
 
 def plain_secret(name: str, value: str = "v") -> Item:
