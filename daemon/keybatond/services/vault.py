@@ -12,14 +12,13 @@ from typing import Final
 from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary
 from keybaton_core.vault_rows import Row, RowSealer
 from keybatond.errors import KeybatonError, Reason
+from keybatond.services.vault_changes import Change, PutMode
 from keybatond.services.vault_copy import LAST
 from keybatond.services.vault_reads import decode_reads
 from keybatond.services.vault_transaction import Changes, find, not_found, tag_of
 from keybatond.services.vault_types import (
     BatchResult,
-    Change,
     ItemVersion,
-    PutMode,
     ReadRecord,
     RestoreResult,
     VaultHeader,

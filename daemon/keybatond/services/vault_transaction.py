@@ -12,7 +12,8 @@ from keybaton_core.vault_keys import NONCE_BYTES, SEALS_MAX
 from keybaton_core.vault_rows import Row, RowSealer
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Entropy
-from keybatond.services.vault_types import Change, PutMode, opening
+from keybatond.services.vault_changes import Change, PutMode
+from keybatond.services.vault_types import opening
 from keybatond.vault_ports import VaultReader, VaultWriter
 
 READ_BATCHES_KEPT: Final = 256  # with READS_TOGETHER of vault_reads.py some 16,000 reads, below 4 MiB

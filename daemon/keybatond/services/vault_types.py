@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,24 +12,6 @@ from keybaton_core.vault_codec import VaultRowInvalid
 from keybaton_core.vault_keys import KeysWiped, SealBroken
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import KeyRecord
-
-
-class PutMode(enum.IntEnum):
-    """Equal to the API's PutMode."""
-
-    CREATE = 1  # NAME_TAKEN when it is there
-    REPLACE = 2  # NOT_FOUND when it is not
-    UPSERT = 3
-
-
-@dataclass(frozen=True)
-class Change:
-    """One put of several in a transaction; the arguments are those of `VaultService.put`."""
-
-    item: Item
-    mode: PutMode = PutMode.UPSERT
-    base_version: int = 0
-    rename_from: str = ""
 
 
 @dataclass(frozen=True)
