@@ -162,7 +162,7 @@ class VaultService(WholeVault):
         _limit(changes)
         for change in changes:
             checked(change.item)
-        return await self._write(lambda tx: [tx.put(change) for change in changes])
+        return await self.edit(lambda tx: [tx.put(change) for change in changes])
 
     async def batch_put(self, items: Sequence[Item], mode: PutMode, skip_existing: bool = False) -> BatchResult:
         """Stores items, all or none. With `skip_existing` and CREATE those whose name is taken are left as they are."""
@@ -182,12 +182,12 @@ class VaultService(WholeVault):
                 created, replaced = created + (not there), replaced + there
             return BatchResult(created, replaced, skipped)
 
-        return await self._write(store)
+        return await self.edit(store)
 
     async def delete(self, ref: ItemRef) -> tuple[ItemSummary, Names]:
         """Removes one item; `undo` brings it back. Also names the databases that still link to it. NOT_FOUND."""
         checked_ref(ref)
-        return await self._write(lambda tx: tx.remove(ref))
+        return await self.edit(lambda tx: tx.remove(ref))
 
     async def undo(self, ref: ItemRef, version: int = 0) -> ItemSummary:
         """Makes an older version the newest, under the name it had. 0: the one before the current that is no removal.
@@ -195,7 +195,7 @@ class VaultService(WholeVault):
         NOT_FOUND when there is no such version or it is a removal; NAME_TAKEN when its name now is another item's.
         """
         checked_ref(ref)
-        return await self._write(lambda tx: tx.undo(ref, version))
+        return await self.edit(lambda tx: tx.undo(ref, version))
 
 
 def _limit(batch: Sequence[object]) -> None:

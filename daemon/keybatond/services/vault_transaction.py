@@ -83,6 +83,11 @@ class Changes:
             sealed = self._sealer.seal_totals(self._totals, self._entropy.token(NONCE_BYTES))
         self._writer.put_totals(sealed)
 
+    def get(self, ref: ItemRef) -> Item | None:
+        """The item of that name, as this transaction sees it."""
+        found = find(self._writer, self._sealer, ref)
+        return None if found is None else found.item
+
     def exists(self, ref: ItemRef) -> bool:
         """Whether there is an item of that name now."""
         return find(self._writer, self._sealer, ref) is not None

@@ -12,6 +12,20 @@ from keybaton_core.vault_codec import VaultRowInvalid
 from keybaton_core.vault_keys import KeysWiped, SealBroken
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import KeyRecord
+from keybatond.services.vault_changes import Change, PutMode
+
+__all__ = [
+    "BatchResult",
+    "Change",
+    "ItemVersion",
+    "PutMode",
+    "ReadRecord",
+    "RestoreResult",
+    "VaultHeader",
+    "checked",
+    "checked_ref",
+    "opening",
+]
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class WholeVault:
         Killed at any instant, the vault opens with the old wrapping key or with the new one, as its header says.
         VAULT_DAMAGED when a row is not sound: nothing is changed then.
         """
-        await self._finished(self._rekey(record, wrapping_key, progress))
+        await self._finished(self._rekey(record, _copy(wrapping_key), progress))
 
     async def check(self, progress: Progress) -> list[str]:
         """Reads everything and compares the sealed count and sum; sentences for people, empty when sound."""
@@ -165,6 +165,7 @@ class WholeVault:
         Every row of the backup is opened before anything changes; the replaced file is kept. `opener` gives the backup's key.
         VAULT_EXISTS without `replace`; WRONG_KEY, VAULT_DAMAGED, VAULT_NEWER, FILE_UNREADABLE for the backup.
         """
+        new_key = _copy(wrapping_key)
         there = _decoded(await self._store.header_of(path))
         try:
             vault_key = unwrap(there, await opener(_record(there)))
@@ -173,7 +174,7 @@ class WholeVault:
         source = RowSealer(VaultKeys(vault_key, there.vault_id), there.vault_id)
         vault_key.wipe()
         try:
-            return await self._finished(self._restore(path, source, record, wrapping_key, progress, replace=replace))
+            return await self._finished(self._restore(path, source, record, new_key, progress, replace=replace))
         finally:
             source.keys.wipe()
 
@@ -184,7 +185,8 @@ class WholeVault:
             raise KeybatonError(Reason.VAULT_LOCKED if self._store.exists() else Reason.VAULT_ABSENT)
         return self._open
 
-    async def _write(self, change: Callable[[Changes], T]) -> T:
+    async def edit(self, change: Callable[[Changes], T]) -> T:
+        """Runs `change` in one transaction, durable when it returns; what it raises undoes all of it. It may run twice."""
         self._opened()
         await self._may_write.wait()
         sealer = self._opened().sealer
@@ -206,6 +208,7 @@ class WholeVault:
             source = self._opened().sealer
             vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
             header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
+            wrapping_key.wipe()
             target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
             vault_key.wipe()
 
@@ -246,6 +249,7 @@ class WholeVault:
         async with self._replacing:
             vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
             header = self._wrapped(self._entropy.token(ID_BYTES), record, vault_key, wrapping_key)
+            wrapping_key.wipe()
             target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
             vault_key.wipe()
             aside = f".replaced-{self._clock.now_ms()}" if replace and self._store.exists() else None
@@ -302,6 +306,11 @@ class WholeVault:
         self._replacements.add(task)
         task.add_done_callback(self._replacements.discard)
         return await asyncio.shield(task)
+
+
+def _copy(key: SecretBytes) -> SecretBytes:
+    """A key for work that goes on after its caller has left and wiped his."""
+    return SecretBytes(key.reveal())
 
 
 def _decoded(content: bytes) -> Header:
