@@ -134,7 +134,9 @@ def _parse(line: bytes) -> dict[str, str]:
     answer = json.loads(line)  # nothing at all, from a process that died, is a ValueError too
     if not isinstance(answer, dict) or not all(isinstance(part, str) for part in answer.values()):
         raise ValueError("not an answer")
-    return answer | {"event": answer.get("event", "")}
+    if answer.get("event") == "done" and not {"backend", "value"} <= answer.keys():
+        raise ValueError("not an answer")
+    return {"event": "", **answer}
 
 
 def _recorded(record: KeyRecord) -> str:

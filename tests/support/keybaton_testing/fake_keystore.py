@@ -64,12 +64,12 @@ class FakeKeystore:
             self._step("after remove")
 
     def describe(self, record: KeyRecord) -> str:
-        return record.parameters.decode()
+        return "fake" if record.parameters == b"fake" else "unreadable"
 
     def _passphrase(self, passphrase: SecretBytes | None) -> bytes | None:
         if self._kind is not KeystoreKind.PASSPHRASE:
             return None
-        if passphrase is None:
+        if passphrase is None or len(passphrase) == 0:
             raise KeybatonError(Reason.PASSPHRASE_REQUIRED)
         return passphrase.reveal()
 

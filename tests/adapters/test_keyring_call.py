@@ -1,0 +1,122 @@
+"""What the keychain's child decides by itself: which backends are real, and what keyring's exceptions mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from keyring.errors import InitError, KeyringLocked, NoKeyringError, PasswordSetError
+
+from keybatond.adapters.keyring_call import CallFailed, backend_name, choose, may_ask, named, perform, reason_of
+
+
+def backend(module: str, **attributes: Any) -> Any:
+    """An object of a class `Keyring` in that module, and nothing else of it."""
+    return type("Keyring", (), {"__module__": module, **attributes})()
+
+
+PLAIN = backend("keyrings.alt.file")
+SECRET_SERVICE = backend("keyring.backends.SecretService")
+
+
+@pytest.mark.parametrize("name", ["SecretService", "libsecret", "kwallet", "macOS", "Windows"])
+def test_real_keychains_are_taken_by_the_name_of_their_module(name: str) -> None:
+    """The five of the allow-list, alone or in a chain behind others."""
+    real = backend(f"keyring.backends.{name}")
+    assert choose(real) is real
+    assert choose(backend("keyring.backends.chainer", backends=[PLAIN, real])) is real
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["keyrings.alt.file", "keyring.backends.null", "keyring.backends.fail", "keyring.backends.SecretServiceX",
+     "evil.keyring.backends.SecretService", "keyring.backends.chainer"],
+)  # fmt: skip
+def test_nothing_else_is_ever_taken(module: str) -> None:
+    """Plaintext, null, fail and look-alikes are refused, alone, in a chain, and by name."""
+    other = backend(module, backends=[PLAIN])
+    for current in (other, backend("keyring.backends.chainer", backends=[other])):
+        with pytest.raises(CallFailed) as caught:
+            choose(current)
+        assert caught.value.reason == "KEYCHAIN_UNAVAILABLE"
+    with pytest.raises(CallFailed):
+        named(backend_name(other))
+
+
+def test_a_chain_inside_a_chain_is_not_followed() -> None:
+    """keyring makes none; nothing is gained by looking further."""
+    inner = backend("keyring.backends.chainer", backends=[SECRET_SERVICE])
+    with pytest.raises(CallFailed):
+        choose(backend("keyring.backends.chainer", backends=[inner]))
+
+
+class DictBackend:
+    """A keychain in memory; `fault` names what it does wrong."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.entries: dict[tuple[str, str], str] = {}
+        self.fault = fault
+
+    def get_password(self, service: str, account: str) -> str | None:
+        return self.entries.get((service, account))
+
+    def set_password(self, service: str, account: str, value: str) -> None:
+        if self.fault != "forgets":
+            self.entries[service, account] = value + ("x" if self.fault == "alters" else "")
+
+    def delete_password(self, service: str, account: str) -> None:
+        if self.fault != "keeps":
+            del self.entries[service, account]
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"), [("forgets", "differently"), ("alters", "differently"), ("keeps", "deleted")]
+)
+def test_the_probe_is_a_real_round_trip(fault: str, detail: str) -> None:
+    """A keychain that forgets, alters or keeps an entry is found out; a good one is left empty."""
+    with pytest.raises(CallFailed, match="KEYCHAIN_REFUSED") as caught:
+        perform(DictBackend(fault), "probe", "id", "value")
+    assert detail in caught.value.detail
+    good = DictBackend()
+    perform(good, "probe", "id", "value")
+    assert good.entries == {}
+
+
+class LockedException(Exception):
+    """Of secretstorage, by its name."""
+
+
+class SecretServiceNotAvailableException(Exception):
+    """Of secretstorage, by its name."""
+
+
+def _chained(outer: Exception, cause: Exception) -> Exception:
+    outer.__cause__ = cause
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("failure", "asked", "expected"),
+    [
+        (KeyringLocked("x"), False, "KEYCHAIN_LOCKED"),
+        (LockedException(), False, "KEYCHAIN_LOCKED"),
+        (_chained(InitError(), LockedException()), False, "KEYCHAIN_LOCKED"),
+        (InitError(), True, "KEYCHAIN_LOCKED"),
+        (InitError(), False, "KEYCHAIN_UNAVAILABLE"),
+        (NoKeyringError(), False, "KEYCHAIN_UNAVAILABLE"),
+        (SecretServiceNotAvailableException(), True, "KEYCHAIN_UNAVAILABLE"),
+        (ConnectionResetError(), True, "KEYCHAIN_UNAVAILABLE"),
+        (PasswordSetError(), False, "KEYCHAIN_REFUSED"),
+        (KeyError(), False, "KEYCHAIN_REFUSED"),
+    ],
+)
+def test_no_exception_means_that_a_key_is_not_there(failure: Exception, asked: bool, expected: str) -> None:
+    """Locked, unavailable or refused; KEY_ABSENT comes from an answer alone."""
+    assert reason_of(failure, asked) == expected
+
+
+def test_keychains_that_cannot_tell_are_taken_to_ask() -> None:
+    """KWallet and macOS may show a dialog at any call, Windows never does."""
+    assert may_ask(backend("keyring.backends.kwallet"))
+    assert may_ask(backend("keyring.backends.macOS"))
+    assert not may_ask(backend("keyring.backends.Windows"))
