@@ -21,7 +21,7 @@ from keybatond.ports import Address, RequestHandler, RequestHead, Response
 
 CONNECTIONS_MAX = 64
 PER_SOURCE_MAX = 8
-BACKLOG = 64
+BACKLOG = 128
 HANDSHAKE_SECONDS = 3.0
 BODY_SILENCE_SECONDS = 5.0  # between two pieces of a body
 BODY_SECONDS = 30.0  # for all of a body: 1.5 MiB over a bad wireless network
@@ -113,6 +113,7 @@ class HttpsServer:
         for task in handshakes:
             task.cancel()
         await asyncio.gather(*handshakes, return_exceptions=True)
+        self._http.pre_shutdown()  # ends idle connections; without it they would use up the time
         await self._http.shutdown(CLOSE_SECONDS)
 
     def _accept(self) -> None:
