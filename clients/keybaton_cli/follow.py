@@ -101,6 +101,8 @@ def follow(app: App, session: share_pb2.Session, reporter: Reporter, needs: list
 
 
 def _until_end(app: App, session: share_pb2.Session, reporter: Reporter, needs: list[Need]) -> share_pb2.Session:
+    if session.state not in ENDED:
+        reporter.changed(session)  # the code is in the answer to the start; the watch may begin after the end
     watch = _Watch(app, session.id)
     while True:
         change = watch.next(_TICK_SECONDS)

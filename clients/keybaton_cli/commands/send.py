@@ -26,7 +26,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-y", "--yes", is_flag=True, help="Do not ask anything."),
 )
 
-BEFORE_A_SECRET = (
+SENDING_WARNING = (
     "whoever types the code on the other device gets the secret itself. "
     "Send it only to your own devices or to somebody you trust, and tell the code to nobody else."
 )
@@ -91,7 +91,7 @@ def send_secret(
     if name is None:
         name = _chosen(app, asker, SECRET)
     app.client().vault.get_item(secret_ref(name))
-    output.warn(BEFORE_A_SECRET)
+    output.warn(SENDING_WARNING)
     if photosphere:
         output.warn(PHOTOSPHERE_WARNING)
     if not yes and not asker.confirm(f"Send {output.printable(name)}?", default=True):

@@ -1,0 +1,209 @@
+"""The commands on shares without a terminal: events, outcomes, exit codes, what needs an option."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from keybaton_api.agent.v1 import share_pb2
+from keybaton_cli.exits import SHARE_REASONS
+from keybaton_cli.share_words import _ENDINGS, ENDED, STATES
+from keybaton_testing.command_line import CommandLine, descriptor
+from keybaton_testing.fake_agent import FakeAgent, fake_agent, refuse
+from keybaton_testing.grpc_server import short_folder
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
+    """A fake agent where the commands look for one, with something to send."""
+    with short_folder() as folder, fake_agent(f"{folder}/agent.sock") as running:
+        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
+        running.put_secret("token", value="abc")
+        running.put_database("photos", path="s3:b")
+        yield running
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Runs one command line."""
+    return CommandLine(capfdbinary, monkeypatch)
+
+
+def sends(agent: FakeAgent, state: str = "SAVED", **ending: Any) -> None:
+    """Scripts a send that goes through every state to `state`."""
+
+    def go(started: FakeAgent) -> None:
+        for step in ("CONNECTED", "AUTHENTICATED", "DELIVERED"):
+            started.become(step, peer_name="desk", peer_address="192.0.2.9:1")
+        started.become(state, **ending)
+
+    agent.on_start = go
+
+
+def receives(agent: FakeAgent, *, database: bool = True, **offered: Any) -> None:
+    """Scripts a receive whose payload waits for review."""
+    secret = share_pb2.OfferedSecret(
+        key="s3", name="photos-s3", type="s3-credentials", field_names=["region"], **offered
+    )
+    offer = share_pb2.Offer(secrets=[secret])
+    if database:
+        offer.database.CopyFrom(share_pb2.OfferedDatabase(name="photos", path="s3:b"))
+    agent.on_start = lambda started: started.become("REVIEW", offer=offer)
+
+
+def test_every_reason_and_state_has_words() -> None:
+    """The tables of words are complete: each reason of the closed list has a sentence, each state a name."""
+    assert set(_ENDINGS) == set(SHARE_REASONS)
+    assert set(STATES) == set(share_pb2.ShareState.values()) - {share_pb2.SHARE_STATE_UNSPECIFIED}
+    assert set(STATES) > ENDED
+
+
+def test_a_send_prints_one_object_per_line(agent: FakeAgent, run: CommandLine) -> None:
+    """The code first, then states, and `done` as the last line."""
+    sends(agent, name="photos")
+    result = run("dbs", "send", "photos", "--yes", "--json")
+    assert result.code == 0
+    assert result.events[0] == {"event": "code", "code": "4821"}
+    assert result.events[-1] == {"event": "done", "outcome": "saved", "name": "photos"}
+    assert {"state"} <= {event["event"] for event in result.events}
+
+
+def test_the_outcome_line_begins_with_the_word_saved(agent: FakeAgent, run: CommandLine) -> None:
+    """Without --json too a script can tell; the code is on stdout, progress on stderr."""
+    sends(agent, name="token")
+    result = run("secrets", "send", "token", "--yes")
+    assert result.code == 0
+    assert result.out.splitlines() == ["Code: 4821", "saved token on desk"]
+    assert "warning:" in result.err
+
+
+def test_reuse_counts_as_saved(agent: FakeAgent, run: CommandLine) -> None:
+    """Exit code 0, and the events say what became of it."""
+    sends(agent, name="token", conflict="reused")
+    result = run("secrets", "send", "token", "--yes", "--json")
+    assert (result.code, result.events[-1]["conflict"]) == (0, "reused")
+
+
+@pytest.mark.parametrize(("reason", "code"), SHARE_REASONS.items())
+def test_each_reason_has_its_exit_code(agent: FakeAgent, run: CommandLine, reason: str, code: int) -> None:
+    """The last line is `failed` with the reason, in both roles; text mode names the reason too."""
+    sends(agent, "FAILED", reason=reason)
+    result = run("dbs", "send", "photos", "--yes", "--json")
+    assert (result.code, result.events[-1]["event"], result.events[-1]["reason"]) == (code, "failed", reason)
+    assert reason in run("dbs", "send", "photos", "--yes").err
+
+
+def test_options_of_a_send_reach_the_agent(agent: FakeAgent, run: CommandLine) -> None:
+    """--to, --digits, --code-fd and --photosphere."""
+    sends(agent)
+    run("secrets", "send", "token", "--yes", "--to", "192.0.2.9:7", "--digits", "6")
+    assert (agent.sends[-1].to, agent.sends[-1].digits) == ("192.0.2.9:7", 6)
+    result = run("secrets", "send", "token", "--yes", "--code-fd", str(descriptor(b"987654\n")), "--json")
+    assert result.events[0]["code"] == agent.sends[-1].code == "987654"
+    result = run("secrets", "send", "token", "--yes", "--photosphere", "--code-fd", str(descriptor(b"any text")))
+    assert agent.sends[-1].protocol == share_pb2.SHARE_PROTOCOL_PHOTOSPHERE
+    assert agent.sends[-1].code == "any text"
+    assert not agent.sends[-1].confirm_peer
+    assert "Photosphere protocol cannot protect" in result.err
+
+
+@pytest.mark.parametrize("code", [b"123\n", b"123456789\n", b"12a4\n", b"\n", "١٢٣٤\n".encode()])
+def test_a_code_that_is_not_4_to_8_digits_is_a_usage_error(agent: FakeAgent, run: CommandLine, code: bytes) -> None:
+    """In both roles, before anything starts; the last line is `failed`."""
+    for arguments in (("secrets", "send", "token"), ("secrets", "receive")):
+        result = run(*arguments, "--yes", "--json", "--code-fd", str(descriptor(code)))
+        assert result.code == 2
+        assert result.events[-1]["event"] == "failed"
+    assert not agent.sends
+    assert not agent.receives
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("secrets", "send"),
+        ("secrets", "send", "token"),
+        ("dbs", "send", "photos", "--json"),
+        ("secrets", "receive"),
+        ("secrets", "receive", "--yes"),
+        ("dbs", "receive", "--code-fd", "0"),
+        ("secrets", "send", "token", "--yes", "--digits", "9"),
+    ],
+)
+def test_without_a_terminal_what_would_be_asked_needs_an_option(
+    agent: FakeAgent, run: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    """Exit code 2 at once, with a hint; no session is started."""
+    result = run(*arguments, stdin=b"4821\n")
+    assert result.code == 2
+    assert not agent.sends
+    assert not agent.receives
+
+
+def test_yes_accepts_and_reuses_by_default(agent: FakeAgent, run: CommandLine) -> None:
+    """Secrets that exist are kept; a database's name is never taken over."""
+    receives(agent)
+    result = run("dbs", "receive", "--yes", "--json", "--code-fd", str(descriptor(b"4821\n")))
+    assert result.code == 0
+    assert result.events[-1] == {"event": "done", "outcome": "saved", "name": "photos"}
+    assert agent.receives[-1].code_is_final
+    review = agent.reviews[-1]
+    assert (review.accept, review.default_choice) == (True, share_pb2.CONFLICT_CHOICE_REUSE)
+    assert review.on_conflict == share_pb2.CONFLICT_CHOICE_UNSPECIFIED
+    shown = next(event for event in result.events if event["event"] == "review")
+    assert shown["database"]["name"] == "photos"
+    assert shown["secrets"][0]["name"] == "photos-s3"
+
+
+@pytest.mark.parametrize("choice", ["replace", "rename"])
+def test_on_conflict_covers_the_database_too(agent: FakeAgent, run: CommandLine, choice: str) -> None:
+    """Replace and rename are said of everything that arrives."""
+    receives(agent)
+    run("dbs", "receive", "--yes", "--on-conflict", choice, "--code-fd", str(descriptor(b"4821\n")))
+    wanted = share_pb2.ConflictChoice.Value(f"CONFLICT_CHOICE_{choice.upper()}")
+    assert (agent.reviews[-1].default_choice, agent.reviews[-1].on_conflict) == (wanted, wanted)
+
+
+def test_a_conflict_that_nobody_can_resolve_declines_and_fails(agent: FakeAgent, run: CommandLine) -> None:
+    """Exit code 6; the sender is told that it was declined."""
+    receives(agent)
+    agent.on_review = lambda _agent, _request, context: refuse(context, "CONFLICT", "photos exists.", name="photos")
+    result = run("dbs", "receive", "--yes", "--json", "--code-fd", str(descriptor(b"4821\n")))
+    assert result.code == 6
+    assert (result.events[-1]["event"], result.events[-1]["reason"]) == ("failed", "conflict")
+    assert [review.accept for review in agent.reviews] == [True, False]
+
+
+def test_a_locked_vault_is_exit_code_4_with_the_reason_of_the_list(agent: FakeAgent, run: CommandLine) -> None:
+    """What fails before a session starts ends with `failed` as well."""
+    run("lock")
+    result = run("dbs", "send", "photos", "--yes", "--json")
+    assert (result.code, result.events[-1]["reason"]) == (4, "locked")
+    assert result.events[-1]["error"]["reason"] == "VAULT_LOCKED"
+    missing = run("secrets", "receive", "--yes", "--json", "--code-fd", str(descriptor(b"4821")))
+    assert missing.code == 4
+
+
+def test_an_agent_that_dies_ends_the_command(agent: FakeAgent, run: CommandLine) -> None:
+    """The stream breaks: exit code 3 or 1 with a reason, never a hang."""
+    agent.on_start = lambda started: started.become("FAILED", reason="storage", hint="The disk is full.")
+    result = run("dbs", "send", "photos", "--yes")
+    assert result.code == 1
+    assert "The disk is full." in result.err
+
+
+def test_shares_lists_resumes_and_cancels(agent: FakeAgent, run: CommandLine) -> None:
+    """A session without a client goes on; another command looks on at it or ends it."""
+    assert run("shares").err == "No shares.\n"
+    assert run("shares", "resume").code == 5
+    agent.session = share_pb2.Session(id="5e5510" + "0" * 26, role=share_pb2.SHARE_ROLE_SEND, code="4821")
+    agent.become("SEEKING")
+    assert run("shares", "--json").document["shares"][0]["state"] == "seeking"
+    assert run("shares", "cancel", "5e").code == 0
+    assert agent.cancelled == 1
+    agent.session.state = share_pb2.SHARE_STATE_SEEKING
+    agent.session.code = "4821"
+    agent.session.ClearField("reason")
+    assert run("shares", "cancel", "77").code == 5

@@ -1,0 +1,386 @@
+"""An agent without keys or network, for tests of clients: the real API on a real socket, items in memory, sessions by script."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from keybaton_api.agent.v1 import (
+    agent_pb2,
+    agent_pb2_grpc,
+    common_pb2,
+    share_pb2,
+    share_pb2_grpc,
+    vault_pb2,
+    vault_pb2_grpc,
+)
+
+NOW_MS = 1_700_000_000_000
+_ENDED = frozenset({"SAVED", "DECLINED", "FAILED", "CANCELLED", "EXPIRED"})
+_Key = tuple[int, str]
+
+
+def refuse(context: grpc.ServicerContext, reason: str, message: str, **data: str) -> NoReturn:
+    """Ends a call as the agent does: a status with an ErrorInfo."""
+    info = any_pb2.Any()
+    info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="keybaton", metadata=data))
+    status = status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=message, details=[info])
+    context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("abort raises")
+
+
+class FakeAgent(
+    agent_pb2_grpc.AgentServiceServicer, vault_pb2_grpc.VaultServiceServicer, share_pb2_grpc.ShareServiceServicer
+):
+    """All three services. Tests set `info`, `items`, `passphrase` and `answers`, and read what was asked."""
+
+    def __init__(self) -> None:
+        self.info = agent_pb2.AgentInfo(
+            version="0", pid=1, vault_state=agent_pb2.VAULT_STATE_UNLOCKED, keystore=agent_pb2.KEYSTORE_PASSPHRASE
+        )
+        self.passphrase = b"open sesame"
+        self.items: dict[_Key, list[common_pb2.Item | None]] = {}
+        self.findings: list[agent_pb2.Finding] = []
+        self.vault_findings: list[str] = []
+        self.backups: dict[str, bytes] = {}
+        self.batches: list[vault_pb2.BatchPutRequest] = []
+        self.sends: list[share_pb2.StartSendRequest] = []
+        self.receives: list[share_pb2.StartReceiveRequest] = []
+        self.codes: list[str] = []
+        self.reviews: list[share_pb2.ReviewRequest] = []
+        self.confirmations: list[bool] = []
+        self.cancelled = 0
+        self.on_start: Callable[[FakeAgent], None] = lambda agent: None
+        self.on_code: Callable[[FakeAgent, str], None] = lambda agent, code: None
+        self.on_review: Callable[[FakeAgent, share_pb2.ReviewRequest, grpc.ServicerContext], None] = _save
+        self.on_confirm: Callable[[FakeAgent, bool], None] = lambda agent, accept: None
+        self.session = share_pb2.Session()
+        self._watchers: list[queue.SimpleQueue[share_pb2.Session]] = []
+        self._lock = threading.Lock()
+
+    # --- what tests set ---
+
+    def put_secret(self, name: str, secret_type: str = "plain", **fields: str) -> None:
+        """Stores a secret without the API."""
+        listed = [common_pb2.Field(key=key, value=value.encode()) for key, value in fields.items()]
+        ref = common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name=name)
+        self._store(common_pb2.Item(ref=ref, secret=common_pb2.Secret(type=secret_type, fields=listed)))
+
+    def put_database(self, name: str, **parts: str) -> None:
+        """Stores a database without the API."""
+        ref = common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_DATABASE, name=name)
+        self._store(common_pb2.Item(ref=ref, database=common_pb2.Database(**parts)))
+
+    def current(self, kind: int, name: str) -> common_pb2.Item | None:
+        """The item as it stands."""
+        versions = self.items.get((kind, name))
+        return versions[-1] if versions else None
+
+    def field(self, name: str, key: str) -> bytes:
+        """One field of a secret."""
+        item = self.current(common_pb2.ITEM_KIND_SECRET, name)
+        assert item is not None
+        return next(field.value for field in item.secret.fields if field.key == key)
+
+    def become(self, state: str, **changes: object) -> None:
+        """Moves the session to a state, such as `REVIEW`, and tells the watchers."""
+        with self._lock:
+            self.session.MergeFrom(share_pb2.Session(**changes))  # type: ignore[arg-type]
+            for name in ("needs_code", "needs_confirmation"):
+                if changes.get(name) is False:
+                    self.session.ClearField(name)
+            self.session.state = share_pb2.ShareState.Value(f"SHARE_STATE_{state}")
+            if state in _ENDED:
+                self.session.code = ""
+                self.session.needs_code = self.session.needs_confirmation = False
+            for watcher in self._watchers:
+                snapshot = share_pb2.Session()
+                snapshot.CopyFrom(self.session)
+                watcher.put(snapshot)
+
+    def _store(self, item: common_pb2.Item) -> common_pb2.ItemSummary:
+        versions = self.items.setdefault((item.ref.kind, item.ref.name), [])
+        stored = common_pb2.Item()
+        stored.CopyFrom(item)
+        stored.version = len(versions) + 1
+        stored.updated_at_ms = NOW_MS
+        versions.append(stored)
+        return _summary(stored)
+
+    def _open(self, context: grpc.ServicerContext) -> None:
+        if self.info.vault_state != agent_pb2.VAULT_STATE_UNLOCKED:
+            refuse(context, "VAULT_LOCKED", "The vault is locked.", hint="`keybaton unlock` opens it.")
+
+    def _item(self, ref: common_pb2.ItemRef, context: grpc.ServicerContext) -> common_pb2.Item:
+        self._open(context)
+        item = self.current(ref.kind, ref.name)
+        if item is None:
+            refuse(context, "NOT_FOUND", f"There is nothing named {ref.name}.")
+        return item
+
+    # --- AgentService ---
+
+    def GetInfo(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        return agent_pb2.GetInfoResponse(info=self.info)
+
+    def Init(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        if self.info.vault_state != agent_pb2.VAULT_STATE_ABSENT:
+            refuse(context, "VAULT_EXISTS", "There is a vault.")
+        if request.keystore == agent_pb2.KEYSTORE_KEYCHAIN:
+            refuse(context, "KEYCHAIN_UNAVAILABLE", "No keychain is running.")
+        self.passphrase = request.passphrase
+        self.info.keystore = request.keystore
+        self.info.vault_state = agent_pb2.VAULT_STATE_UNLOCKED
+        return agent_pb2.InitResponse(info=self.info)
+
+    def Unlock(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        if request.passphrase != self.passphrase:
+            refuse(context, "WRONG_PASSPHRASE", "The passphrase is wrong.")
+        self.info.vault_state = agent_pb2.VAULT_STATE_UNLOCKED
+        return agent_pb2.UnlockResponse(info=self.info)
+
+    def Lock(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self.info.vault_state = agent_pb2.VAULT_STATE_LOCKED
+        return agent_pb2.LockResponse(info=self.info)
+
+    def CheckVault(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        yield agent_pb2.CheckVaultResponse(progress=agent_pb2.Progress(done=1, total=2))
+        yield agent_pb2.CheckVaultResponse(findings=self.vault_findings, finished=True)
+
+    def Watch(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        yield agent_pb2.WatchResponse(info=self.info)
+
+    def Rekey(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        self.info.keystore = request.keystore
+        self.passphrase = request.passphrase
+        yield agent_pb2.RekeyResponse(info=self.info)
+
+    def BackupVault(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        self.backups[request.path] = request.passphrase
+        yield agent_pb2.BackupVaultResponse(items=len(self.items), finished=True)
+
+    def RestoreVault(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        if self.backups.get(request.path) != request.passphrase:
+            refuse(context, "WRONG_PASSPHRASE", "The passphrase of the backup is wrong.")
+        self.passphrase = request.new_passphrase
+        set_aside = "/data/vault.db.old" if request.replace else ""
+        yield agent_pb2.RestoreVaultResponse(finished=True, items=3, set_aside=set_aside, info=self.info)
+
+    def Doctor(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        return agent_pb2.DoctorResponse(findings=self.findings)
+
+    # --- VaultService ---
+
+    def GetItem(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        item = self._item(request.ref, context)
+        if not request.bare:
+            return vault_pb2.GetItemResponse(item=item)
+        fields = {field.key: field.value for field in item.secret.fields}
+        if not request.field and len(fields) > 1:
+            refuse(context, "FIELD_REQUIRED", f"It has several fields: {', '.join(fields)}.", fields=",".join(fields))
+        key = request.field or next(iter(fields))
+        if key not in fields:
+            refuse(context, "FIELD_UNKNOWN", f"There is no field {key}.")
+        return vault_pb2.GetItemResponse(value=fields[key])
+
+    def PutItem(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        ref = request.item.ref
+        exists = self.current(ref.kind, ref.name) is not None
+        if exists and request.mode != vault_pb2.PUT_MODE_REPLACE:
+            refuse(context, "NAME_TAKEN", f"{ref.name} exists already.")
+        if request.rename_from:
+            self.items[(ref.kind, ref.name)] = self.items.pop((ref.kind, request.rename_from))
+        return vault_pb2.PutItemResponse(summary=self._store(request.item))
+
+    def DeleteItem(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        item = self._item(request.ref, context)
+        self.items[(request.ref.kind, request.ref.name)].append(None)
+        linked = [
+            name
+            for (kind, name), versions in self.items.items()
+            if kind == common_pb2.ITEM_KIND_DATABASE and versions[-1] and versions[-1].database.s3 == request.ref.name
+        ]
+        return vault_pb2.DeleteItemResponse(summary=_summary(item), unlinked_databases=linked)
+
+    def ListItems(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        stored = [versions[-1] for versions in self.items.values()]
+        found = [
+            _summary(item)
+            for item in stored
+            if item
+            and request.kind in (common_pb2.ITEM_KIND_UNSPECIFIED, item.ref.kind)
+            and item.ref.name.startswith(request.name_prefix)
+        ]
+        return vault_pb2.ListItemsResponse(items=sorted(found, key=lambda summary: summary.ref.name))
+
+    def BatchGet(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        pairs = [(ref, self.current(ref.kind, ref.name)) for ref in request.refs]
+        return vault_pb2.BatchGetResponse(
+            items=[item for _, item in pairs if item], missing=[ref for ref, item in pairs if not item]
+        )
+
+    def BatchPut(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        self.batches.append(request)
+        taken = [item.ref for item in request.items if self.current(item.ref.kind, item.ref.name)]
+        if taken and request.mode != vault_pb2.PUT_MODE_UPSERT and not request.skip_existing:
+            refuse(context, "NAME_TAKEN", f"{taken[0].name} exists already.", name=taken[0].name)
+        names = {ref.name for ref in taken}
+        stored = [item for item in request.items if not (request.skip_existing and item.ref.name in names)]
+        for item in stored:
+            self._store(item)
+        replaced = 0 if request.skip_existing else len(taken)
+        skipped = taken if request.skip_existing else []
+        return vault_pb2.BatchPutResponse(created=len(stored) - replaced, replaced=replaced, skipped=skipped)
+
+    def ListVersions(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        versions = self.items.get((request.ref.kind, request.ref.name))
+        if not versions:
+            refuse(context, "NOT_FOUND", f"There is nothing named {request.ref.name}.")
+        listed = [
+            vault_pb2.ItemVersion(
+                version=number,
+                updated_at_ms=NOW_MS,
+                removed=item is None,
+                current=number == len(versions),
+                name=request.ref.name,
+            )
+            for number, item in enumerate(versions, 1)
+        ]
+        return vault_pb2.ListVersionsResponse(versions=reversed(listed))
+
+    def Undo(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        versions = self.items[(request.ref.kind, request.ref.name)]
+        old = versions[request.version - 1 if request.version else -2]
+        if old is None:
+            refuse(context, "NOT_FOUND", "There is no such version.")
+        return vault_pb2.UndoResponse(summary=self._store(old))
+
+    # --- ShareService ---
+
+    def StartSend(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        self.sends.append(request)
+        self.session = share_pb2.Session(
+            id="5e5510" + "0" * 26,
+            role=share_pb2.SHARE_ROLE_SEND,
+            protocol=request.protocol,
+            code=request.code or "4821",
+        )
+        self.become("SEEKING")
+        answer = share_pb2.StartSendResponse(session=self.session)
+        self.on_start(self)
+        return answer
+
+    def StartReceive(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        self.receives.append(request)
+        self.session = share_pb2.Session(
+            id="4ece1f" + "0" * 26,
+            role=share_pb2.SHARE_ROLE_RECEIVE,
+            protocol=request.protocol,
+            needs_code=not request.code,
+            guesses_left=3,
+            addresses=["192.0.2.7:40123"],
+            fingerprint="ab" * 32,
+        )
+        self.become("ANNOUNCING")
+        answer = share_pb2.StartReceiveResponse(session=self.session)
+        self.on_start(self)
+        return answer
+
+    def ProvideCode(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self.codes.append(request.code)
+        self.session.needs_code = False
+        self.on_code(self, request.code)
+        return share_pb2.ProvideCodeResponse(session=self.session)
+
+    def ConfirmPeer(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self.confirmations.append(request.accept)
+        self.session.needs_confirmation = False
+        self.on_confirm(self, request.accept)
+        return share_pb2.ConfirmPeerResponse(session=self.session)
+
+    def Review(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self.reviews.append(request)
+        if not request.accept:
+            self.become("DECLINED", reason="declined")
+        else:
+            self.on_review(self, request, context)
+        return share_pb2.ReviewResponse(session=self.session)
+
+    def Cancel(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self.cancelled += 1
+        self.become("CANCELLED", reason="cancelled")
+        return share_pb2.CancelResponse(session=self.session)
+
+    def ListSessions(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        return share_pb2.ListSessionsResponse(sessions=[self.session] if self.session.id else [])
+
+    def WatchSession(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        watcher: queue.SimpleQueue[share_pb2.Session] = queue.SimpleQueue()
+        first = share_pb2.Session()
+        with self._lock:
+            first.CopyFrom(self.session)
+            self._watchers.append(watcher)
+        yield from self._snapshots(first, watcher, context)
+
+    def _snapshots(
+        self, first: share_pb2.Session, watcher: queue.SimpleQueue[share_pb2.Session], context: grpc.ServicerContext
+    ) -> Iterator[share_pb2.WatchSessionResponse]:
+        session = first
+        while True:
+            yield share_pb2.WatchSessionResponse(session=session)
+            if share_pb2.ShareState.Name(session.state).removeprefix("SHARE_STATE_") in _ENDED:
+                return
+            while True:
+                try:
+                    session = watcher.get(timeout=0.2)
+                    break
+                except queue.Empty:
+                    if not context.is_active():
+                        return
+
+
+def _save(agent: FakeAgent, request: share_pb2.ReviewRequest, context: grpc.ServicerContext) -> None:
+    offer = agent.session.offer
+    offered = offer.database.name if offer.HasField("database") else offer.secrets[0].name
+    agent.become("SAVED", name=request.name or offered)
+
+
+def _summary(item: common_pb2.Item) -> common_pb2.ItemSummary:
+    return common_pb2.ItemSummary(
+        ref=item.ref, version=item.version, updated_at_ms=item.updated_at_ms, secret_type=item.secret.type
+    )
+
+
+@contextmanager
+def fake_agent(path: str) -> Iterator[FakeAgent]:
+    """A FakeAgent that listens on the socket at `path`."""
+    agent = FakeAgent()
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
+    agent_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
+    vault_pb2_grpc.add_VaultServiceServicer_to_server(agent, server)
+    share_pb2_grpc.add_ShareServiceServicer_to_server(agent, server)
+    server.add_insecure_port(f"unix:{path}")
+    server.start()
+    try:
+        yield agent
+    finally:
+        server.stop(0).wait(5)
