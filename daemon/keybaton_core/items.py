@@ -1,8 +1,9 @@
-"""What a vault holds: secrets of known types, databases with links, environment variables."""
+"""What a vault holds: secrets of known types, databases with links, projects and their environment variables."""
 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,12 +13,17 @@ from keybaton_core.secret import SecretBytes
 VALUE_MAX_BYTES = 256 * 1024  # handoff protocol: "value 256 KiB"; a secret's fields together
 
 
+_PROJECT_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+ENVIRONMENTS_MAX = 64  # of one project
+
+
 class ItemKind(enum.IntEnum):
     """The numbers are stored and hashed into index tags: they never change meaning. Equal to the API's ItemKind."""
 
     SECRET = 1
     DATABASE = 2
     ENV_VARIABLE = 3
+    PROJECT = 4
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class ItemRefused(ValueError):
 
 @dataclass(frozen=True)
 class ItemRef:
-    """Identifies an item for a person. Vault and environment are empty but for variables."""
+    """Identifies an item for a person. Vault (a project's id) and environment are empty but for variables."""
 
     kind: ItemKind
     name: str
@@ -80,6 +86,9 @@ class ItemRef:
             check_variable(self.name)
             check_name(self.vault, "vault")
             check_environment(self.environment)
+        elif self.kind is ItemKind.PROJECT:
+            if not _PROJECT_ID.fullmatch(self.name) or self.vault or self.environment:
+                raise ItemRefused("project", "is not an id of 32 hexadecimal digits")
         else:
             check_name(self.name)
             if self.vault or self.environment:
@@ -166,12 +175,32 @@ class EnvBody:
         return self
 
 
-Body = SecretBody | DatabaseBody | EnvBody
+@dataclass(frozen=True)
+class ProjectBody:
+    """A project vault: its name for people and its environments, in the order of their making. Its item's name is its id."""
 
-BODY_TYPES: Mapping[ItemKind, type[SecretBody | DatabaseBody | EnvBody]] = {
+    title: str
+    environments: tuple[str, ...]
+
+    def checked(self) -> ProjectBody:
+        """Itself when its name and environments are fit. Raises NameRefused or ItemRefused."""
+        check_name(self.title, "project name")
+        for environment in self.environments:
+            check_environment(environment)
+        if not self.environments or len(set(self.environments)) != len(self.environments):
+            raise ItemRefused("environments", "are missing or named twice")
+        if len(self.environments) > ENVIRONMENTS_MAX:
+            raise ItemRefused("environments", f"are more than {ENVIRONMENTS_MAX}")
+        return self
+
+
+Body = SecretBody | DatabaseBody | EnvBody | ProjectBody
+
+BODY_TYPES: Mapping[ItemKind, type[Body]] = {
     ItemKind.SECRET: SecretBody,
     ItemKind.DATABASE: DatabaseBody,
     ItemKind.ENV_VARIABLE: EnvBody,
+    ItemKind.PROJECT: ProjectBody,
 }
 
 

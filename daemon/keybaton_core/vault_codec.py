@@ -2,7 +2,8 @@
 
 Version 1. Summary: version u8 | kind u8 | removed u8 | updated_at_ms u64 | lv(secret type, name, vault, environment).
 Body: version u8 | kind u8 | lv(…): a secret's type and then field, value by rising field name; a database's description, path,
-origin and then slot, name by rising slot; a variable's value. Integers are big-endian, lv as in encoding.py.
+origin and then slot, name by rising slot; a variable's value; a project's title and then its environments.
+Integers are big-endian, lv as in encoding.py.
 The decoders are total: they return an item or raise VaultRowInvalid, and accept one spelling for each value.
 """
 
@@ -15,12 +16,12 @@ from itertools import pairwise
 from typing import Final
 
 from keybaton_core.encoding import lv
-from keybaton_core.items import Body, DatabaseBody, EnvBody, ItemKind, ItemRef, SecretBody
+from keybaton_core.items import Body, DatabaseBody, EnvBody, ItemKind, ItemRef, ProjectBody, SecretBody
 from keybaton_core.secret import SecretBytes
 
 VERSION: Final = 1
 ROW_MAX_BYTES: Final = 512 * 1024  # a secret's values reach 256 KiB, names and lengths far less
-PARTS_MAX: Final = 64  # no type has that many fields
+PARTS_MAX: Final = 65  # a project's name and its environments; no type has that many fields
 
 _SUMMARY = struct.Struct(">BBBQ")
 _BODY = struct.Struct(">BB")
@@ -74,6 +75,9 @@ def encode_body(body: Body) -> bytes:
             return _BODY.pack(VERSION, ItemKind.DATABASE) + lv(*texts, *_sorted(links))
         case EnvBody():
             return _BODY.pack(VERSION, ItemKind.ENV_VARIABLE) + lv(body.value.reveal())
+        case ProjectBody():
+            names = [name.encode() for name in (body.title, *body.environments)]
+            return _BODY.pack(VERSION, ItemKind.PROJECT) + lv(*names)
 
 
 def decode_body(data: bytes) -> Body:
@@ -91,6 +95,8 @@ def decode_body(data: bytes) -> Body:
         return DatabaseBody(_text(parts[0]), _text(parts[1]), _text(parts[2]), links)
     if kind is ItemKind.ENV_VARIABLE and len(parts) == 1:
         return EnvBody(SecretBytes(parts[0]))
+    if kind is ItemKind.PROJECT and parts:
+        return ProjectBody(_text(parts[0]), tuple(_text(part) for part in parts[1:]))
     raise VaultRowInvalid("a body lacks parts")
 
 

@@ -26,12 +26,14 @@ from keybatond.logs import AgentLog, LogFile, log_to_stderr, under_journal
 from keybatond.paths import Paths
 from keybatond.ports import Keystore, KeystoreKind
 from keybatond.rpc.agent_service import AgentServicer
+from keybatond.rpc.env_service import EnvServicer
 from keybatond.rpc.server import RpcServer
 from keybatond.rpc.share_service import ShareServicer
 from keybatond.rpc.vault_service import VaultServicer
 from keybatond.services.agent_state import AgentIdentity, AgentStatus
 from keybatond.services.custody import CustodyService
 from keybatond.services.doctor import Doctor
+from keybatond.services.environments import EnvironmentService
 from keybatond.services.photosphere_receive import PhotosphereReceive
 from keybatond.services.photosphere_send import PhotosphereSend
 from keybatond.services.share_session import ENDED, ShareProtocol
@@ -109,6 +111,7 @@ def build(
     logind = LogindWatch(custody.lock, clock, log)
     server.register(
         VaultServicer(vault),
+        EnvServicer(EnvironmentService(vault, entropy)),
         ShareServicer(shares),
         AgentServicer(status, custody, vault, doctor),
         touch=custody.touch,

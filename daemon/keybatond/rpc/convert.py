@@ -14,6 +14,7 @@ from keybaton_core.items import (
     ItemKind,
     ItemRef,
     ItemSummary,
+    ProjectBody,
     SecretBody,
 )
 from keybaton_core.secret import SecretBytes
@@ -59,6 +60,8 @@ def _body_from(message: common_pb2.Item) -> Body:
             return DatabaseBody(database.description, database.path, database.origin, links)
         case "env_variable":
             return EnvBody(SecretBytes(message.env_variable.value))
+        case "project":
+            return ProjectBody(message.project.title, tuple(message.project.environments))
         case _:
             raise refused("body", "is missing")
 
@@ -94,6 +97,9 @@ def item_to(item: Item) -> common_pb2.Item:
                 setattr(message.database, LINK_FIELDS[slot], name)
         case EnvBody(value=value):
             message.env_variable.value = value.reveal()
+        case ProjectBody(title=title, environments=environments):
+            message.project.title = title
+            message.project.environments.extend(environments)
     return message
 
 
@@ -128,3 +134,5 @@ def _texts(body: Body) -> dict[str, bytes]:
         case DatabaseBody():
             texts = {"description": body.description, "path": body.path, "origin": body.origin, **body.links}
             return {key: value.encode() for key, value in texts.items()}
+        case ProjectBody():
+            return {"title": body.title.encode()}

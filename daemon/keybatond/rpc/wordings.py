@@ -28,6 +28,17 @@ WORDINGS: Mapping[Reason, Wording] = {
         "There is no {kind} of that name.",
         "`keybaton secrets list` and `keybaton dbs list` show the names.",
     ),
+    Reason.PROJECT_NOT_FOUND: Wording(
+        _S.NOT_FOUND,
+        "This vault has no project of the id {name}.",
+        "`keybaton env vaults` lists the projects; `keybaton env init` makes one; `keybaton env receive` takes one over.",
+    ),
+    Reason.ENVIRONMENT_NOT_FOUND: Wording(
+        _S.NOT_FOUND, "There is no environment {name}{suggestion}.", "`keybaton env envs` lists them."
+    ),
+    Reason.VARIABLE_NOT_FOUND: Wording(
+        _S.NOT_FOUND, "There is no variable {name}{suggestion}.", "`keybaton env list` shows the names."
+    ),
     Reason.FIELD_REQUIRED: Wording(_S.INVALID_ARGUMENT, "It has several fields: {fields}.", "Name one with --field."),
     Reason.FIELD_UNKNOWN: Wording(
         _S.NOT_FOUND, "It has no such field; it has {fields}.", "Name one of them with --field."

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keybaton_api/agent/v1/common.proto\x12\x15keybaton_api.agent.v1\"#\n\x05\x46ield\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"D\n\x06Secret\x12\x0c\n\x04type\x18\x01 \x01(\t\x12,\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1c.keybaton_api.agent.v1.Field\"x\n\x08\x44\x61tabase\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06origin\x18\x03 \x01(\t\x12\n\n\x02s3\x18\x04 \x01(\t\x12\x16\n\x0e\x65ncryption_key\x18\x05 \x01(\t\x12\x15\n\rgeocoding_key\x18\x06 \x01(\t\"\x1c\n\x0b\x45nvVariable\x12\r\n\x05value\x18\x01 \x01(\x0c\"j\n\x07ItemRef\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.keybaton_api.agent.v1.ItemKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05vault\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\"\x91\x02\n\x04Item\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x04 \x01(\x03\x12/\n\x06secret\x18\x05 \x01(\x0b\x32\x1d.keybaton_api.agent.v1.SecretH\x00\x12\x33\n\x08\x64\x61tabase\x18\x06 \x01(\x0b\x32\x1f.keybaton_api.agent.v1.DatabaseH\x00\x12:\n\x0c\x65nv_variable\x18\x07 \x01(\x0b\x32\".keybaton_api.agent.v1.EnvVariableH\x00\x42\x06\n\x04\x62ody\"\x83\x01\n\x0bItemSummary\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x04 \x01(\x03\x12\x13\n\x0bsecret_type\x18\x05 \x01(\t*o\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10ITEM_KIND_SECRET\x10\x01\x12\x16\n\x12ITEM_KIND_DATABASE\x10\x02\x12\x1a\n\x16ITEM_KIND_ENV_VARIABLE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keybaton_api/agent/v1/common.proto\x12\x15keybaton_api.agent.v1\"#\n\x05\x46ield\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"D\n\x06Secret\x12\x0c\n\x04type\x18\x01 \x01(\t\x12,\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1c.keybaton_api.agent.v1.Field\"x\n\x08\x44\x61tabase\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06origin\x18\x03 \x01(\t\x12\n\n\x02s3\x18\x04 \x01(\t\x12\x16\n\x0e\x65ncryption_key\x18\x05 \x01(\t\x12\x15\n\rgeocoding_key\x18\x06 \x01(\t\"\x1c\n\x0b\x45nvVariable\x12\r\n\x05value\x18\x01 \x01(\x0c\"3\n\x0cProjectVault\x12\r\n\x05title\x18\x01 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x02 \x03(\t\"j\n\x07ItemRef\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.keybaton_api.agent.v1.ItemKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05vault\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\"\xc9\x02\n\x04Item\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x04 \x01(\x03\x12/\n\x06secret\x18\x05 \x01(\x0b\x32\x1d.keybaton_api.agent.v1.SecretH\x00\x12\x33\n\x08\x64\x61tabase\x18\x06 \x01(\x0b\x32\x1f.keybaton_api.agent.v1.DatabaseH\x00\x12:\n\x0c\x65nv_variable\x18\x07 \x01(\x0b\x32\".keybaton_api.agent.v1.EnvVariableH\x00\x12\x36\n\x07project\x18\x08 \x01(\x0b\x32#.keybaton_api.agent.v1.ProjectVaultH\x00\x42\x06\n\x04\x62ody\"\x83\x01\n\x0bItemSummary\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x04 \x01(\x03\x12\x13\n\x0bsecret_type\x18\x05 \x01(\t*\x86\x01\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10ITEM_KIND_SECRET\x10\x01\x12\x16\n\x12ITEM_KIND_DATABASE\x10\x02\x12\x1a\n\x16ITEM_KIND_ENV_VARIABLE\x10\x03\x12\x15\n\x11ITEM_KIND_PROJECT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'keybaton_api.agent.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ITEMKIND']._serialized_start=838
-  _globals['_ITEMKIND']._serialized_end=949
+  _globals['_ITEMKIND']._serialized_start=948
+  _globals['_ITEMKIND']._serialized_end=1082
   _globals['_FIELD']._serialized_start=61
   _globals['_FIELD']._serialized_end=96
   _globals['_SECRET']._serialized_start=98
@@ -41,10 +41,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATABASE']._serialized_end=288
   _globals['_ENVVARIABLE']._serialized_start=290
   _globals['_ENVVARIABLE']._serialized_end=318
-  _globals['_ITEMREF']._serialized_start=320
-  _globals['_ITEMREF']._serialized_end=426
-  _globals['_ITEM']._serialized_start=429
-  _globals['_ITEM']._serialized_end=702
-  _globals['_ITEMSUMMARY']._serialized_start=705
-  _globals['_ITEMSUMMARY']._serialized_end=836
+  _globals['_PROJECTVAULT']._serialized_start=320
+  _globals['_PROJECTVAULT']._serialized_end=371
+  _globals['_ITEMREF']._serialized_start=373
+  _globals['_ITEMREF']._serialized_end=479
+  _globals['_ITEM']._serialized_start=482
+  _globals['_ITEM']._serialized_end=811
+  _globals['_ITEMSUMMARY']._serialized_start=814
+  _globals['_ITEMSUMMARY']._serialized_end=945
 # @@protoc_insertion_point(module_scope)

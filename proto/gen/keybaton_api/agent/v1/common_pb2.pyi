@@ -32,6 +32,8 @@ class _ItemKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     """database configuration with links to secrets"""
     ITEM_KIND_ENV_VARIABLE: _ItemKind.ValueType  # 3
     """one variable of one environment of a project vault"""
+    ITEM_KIND_PROJECT: _ItemKind.ValueType  # 4
+    """a project vault; its item's name is its id"""
 
 class ItemKind(_ItemKind, metaclass=_ItemKindEnumTypeWrapper):
     """What a thing in the vault is."""
@@ -43,6 +45,8 @@ ITEM_KIND_DATABASE: ItemKind.ValueType  # 2
 """database configuration with links to secrets"""
 ITEM_KIND_ENV_VARIABLE: ItemKind.ValueType  # 3
 """one variable of one environment of a project vault"""
+ITEM_KIND_PROJECT: ItemKind.ValueType  # 4
+"""a project vault; its item's name is its id"""
 Global___ItemKind: typing_extensions.TypeAlias = ItemKind
 
 @typing.final
@@ -138,6 +142,27 @@ class EnvVariable(google.protobuf.message.Message):
 Global___EnvVariable: typing_extensions.TypeAlias = EnvVariable
 
 @typing.final
+class ProjectVault(google.protobuf.message.Message):
+    """Body of ITEM_KIND_PROJECT."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: builtins.int
+    title: builtins.str
+    @property
+    def environments(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        title: builtins.str = ...,
+        environments: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["environments", b"environments", "title", b"title"]) -> None: ...
+
+Global___ProjectVault: typing_extensions.TypeAlias = ProjectVault
+
+@typing.final
 class ItemRef(google.protobuf.message.Message):
     """What identifies an item for a person. `vault` and `environment` are empty but for variables."""
 
@@ -174,6 +199,7 @@ class Item(google.protobuf.message.Message):
     SECRET_FIELD_NUMBER: builtins.int
     DATABASE_FIELD_NUMBER: builtins.int
     ENV_VARIABLE_FIELD_NUMBER: builtins.int
+    PROJECT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """32 hex digits, random, stable over renames and versions"""
     version: builtins.int
@@ -188,6 +214,8 @@ class Item(google.protobuf.message.Message):
     def database(self) -> Global___Database: ...
     @property
     def env_variable(self) -> Global___EnvVariable: ...
+    @property
+    def project(self) -> Global___ProjectVault: ...
     def __init__(
         self,
         *,
@@ -198,10 +226,11 @@ class Item(google.protobuf.message.Message):
         secret: Global___Secret | None = ...,
         database: Global___Database | None = ...,
         env_variable: Global___EnvVariable | None = ...,
+        project: Global___ProjectVault | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "database", b"database", "env_variable", b"env_variable", "ref", b"ref", "secret", b"secret"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "database", b"database", "env_variable", b"env_variable", "id", b"id", "ref", b"ref", "secret", b"secret", "updated_at_ms", b"updated_at_ms", "version", b"version"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["secret", "database", "env_variable"] | None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "database", b"database", "env_variable", b"env_variable", "project", b"project", "ref", b"ref", "secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "database", b"database", "env_variable", b"env_variable", "id", b"id", "project", b"project", "ref", b"ref", "secret", b"secret", "updated_at_ms", b"updated_at_ms", "version", b"version"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["secret", "database", "env_variable", "project"] | None: ...
 
 Global___Item: typing_extensions.TypeAlias = Item
 

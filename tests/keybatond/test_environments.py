@@ -1,0 +1,148 @@
+"""Projects and their environments over the real vault."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from keybaton_core.items import EnvBody, Item, ItemKind, ItemRef
+from keybaton_core.secret import SecretBytes
+from keybaton_testing.fake_clock import FakeClock
+from keybaton_testing.fake_machine import FakeEntropy
+from keybatond.adapters.sqlite_store import SqliteStore
+from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import KeyRecord, KeystoreKind
+from keybatond.services.environments import CHANGES_MAX, EnvironmentService, Project
+from keybatond.services.vault import VaultService
+
+
+@pytest.fixture
+async def vault(tmp_path: Path) -> AsyncIterator[VaultService]:
+    """An open, empty vault on disk."""
+    service = VaultService(SqliteStore(tmp_path / "vault.db"), clock=FakeClock(), entropy=FakeEntropy())
+    await service.create(KeyRecord(KeystoreKind.PASSPHRASE, "0" * 32, b"-"), SecretBytes(bytes(32)))
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def environments(vault: VaultService) -> EnvironmentService:
+    """The service under test."""
+    return EnvironmentService(vault, FakeEntropy(1))
+
+
+@pytest.fixture
+async def shop(environments: EnvironmentService) -> Project:
+    """A project with nothing in it."""
+    return await environments.create_project("shop")
+
+
+def secrets(**values: str) -> dict[str, SecretBytes]:
+    """Values as the service takes them."""
+    return {name: SecretBytes.from_text(value) for name, value in values.items()}
+
+
+def texts(items: list[Item]) -> dict[str, str]:
+    """Names and values of variables."""
+    return {item.ref.name: item.body.value.reveal_text() for item in items if isinstance(item.body, EnvBody)}
+
+
+async def test_variables_of_one_environment_are_only_its_own(environments: EnvironmentService, shop: Project) -> None:
+    """The same name in two environments and two projects has its own value in each."""
+    other = await environments.create_project("shop")
+    await environments.change(shop.id, "default", secrets(B="1", A="2"))
+    await environments.change(shop.id, "staging", secrets(A="3"), create=True)
+    await environments.change(other.id, "default", secrets(A="4"))
+    assert list(texts(environments.variables(shop.id, "default")).items()) == [("A", "2"), ("B", "1")]
+    assert texts(environments.variables(shop.id, "staging")) == {"A": "3"}
+    assert texts(environments.variables(other.id, "default")) == {"A": "4"}
+    found = {project.id: project for project in environments.projects()}
+    assert found[shop.id].environments == {"default": 2, "staging": 1}
+
+
+async def test_an_unknown_environment_is_an_error_that_names_the_nearest(
+    environments: EnvironmentService, shop: Project
+) -> None:
+    """For reading, changing and removing alike; the values of `default` are never given out for it."""
+    await environments.change(shop.id, "default", secrets(A="1"))
+    await environments.change(shop.id, "production", {}, create=True)
+    for call in (
+        lambda: environments.change(shop.id, "prodction", secrets(A="1")),
+        lambda: environments.remove_environment(shop.id, "prodction"),
+    ):
+        with pytest.raises(KeybatonError) as error:
+            await call()
+        assert error.value.reason is Reason.ENVIRONMENT_NOT_FOUND
+        assert error.value.data["nearest"] == "production"
+    with pytest.raises(KeybatonError) as error:
+        environments.variables(shop.id, "zzz")
+    assert (error.value.reason, error.value.data["nearest"]) == (Reason.ENVIRONMENT_NOT_FOUND, "")
+    assert texts(environments.variables(shop.id, "production")) == {}
+
+
+async def test_an_unknown_project_is_told(environments: EnvironmentService) -> None:
+    """By its own reason."""
+    with pytest.raises(KeybatonError) as error:
+        environments.variables("0" * 32, "default")
+    assert error.value.reason is Reason.PROJECT_NOT_FOUND
+    with pytest.raises(KeybatonError) as error:
+        await environments.change("0" * 32, "default", secrets(A="1"), create=True)
+    assert error.value.reason is Reason.PROJECT_NOT_FOUND
+
+
+async def test_a_refused_change_changes_nothing(environments: EnvironmentService, shop: Project) -> None:
+    """A removal of what is not there, a taken name, or a bad name keeps every value as it was."""
+    await environments.change(shop.id, "default", secrets(KEPT="1", PORT="2"))
+    with pytest.raises(KeybatonError) as error:
+        await environments.change(shop.id, "default", secrets(NEW="3", KEPT="9"), ["PORTT"])
+    assert (error.value.reason, error.value.data["nearest"]) == (Reason.VARIABLE_NOT_FOUND, "PORT")
+    with pytest.raises(KeybatonError) as error:
+        await environments.change(shop.id, "default", secrets(NEW="3", KEPT="9"), exclusive=True)
+    assert error.value.reason is Reason.NAME_TAKEN
+    for bad in ({"1X": SecretBytes(b"")}, {"A": SecretBytes(b"a\0b")}, {"A": SecretBytes(b"\xff")}):
+        with pytest.raises(KeybatonError) as error:
+            await environments.change(shop.id, "default", {**secrets(NEW="3"), **bad})
+        assert error.value.reason is Reason.INVALID_ARGUMENT
+    many = {f"N{number}": SecretBytes(b"") for number in range(CHANGES_MAX + 1)}
+    with pytest.raises(KeybatonError) as error:
+        await environments.change(shop.id, "default", many)
+    assert error.value.reason is Reason.TOO_LARGE
+    assert texts(environments.variables(shop.id, "default")) == {"KEPT": "1", "PORT": "2"}
+
+
+async def test_what_did_not_change_makes_no_version(
+    environments: EnvironmentService, shop: Project, vault: VaultService
+) -> None:
+    """Setting the same value again is counted as unchanged and leaves the history alone."""
+    first = await environments.change(shop.id, "default", secrets(A="1", B="1"))
+    second = await environments.change(shop.id, "default", secrets(A="1", B="2"), [])
+    assert (first.created, second.created, second.changed, second.unchanged) == (2, 0, 1, 1)
+    versions, _ = vault.versions(ItemRef(ItemKind.ENV_VARIABLE, "A", shop.id, "default"))
+    assert [version.version for version in versions] == [1]
+
+
+async def test_single_variables_have_history_and_undo(
+    environments: EnvironmentService, shop: Project, vault: VaultService
+) -> None:
+    """A removed variable comes back by undo."""
+    await environments.change(shop.id, "default", secrets(A="1"))
+    done = await environments.change(shop.id, "default", {}, ["A"])
+    assert done.removed == 1
+    await vault.undo(ItemRef(ItemKind.ENV_VARIABLE, "A", shop.id, "default"))
+    assert texts(environments.variables(shop.id, "default")) == {"A": "1"}
+
+
+async def test_removing_environments_and_projects_takes_their_variables(
+    environments: EnvironmentService, shop: Project
+) -> None:
+    """The last environment stays; a project goes with all that it has."""
+    await environments.change(shop.id, "staging", secrets(A="1", B="2"), create=True)
+    assert await environments.remove_environment(shop.id, "staging") == 2
+    with pytest.raises(KeybatonError) as error:
+        await environments.remove_environment(shop.id, "default")
+    assert error.value.reason is Reason.INVALID_ARGUMENT
+    await environments.change(shop.id, "default", secrets(A="1"))
+    assert await environments.remove_project(shop.id) == 1
+    assert environments.projects() == []
