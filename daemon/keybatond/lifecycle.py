@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keybatond.logs import AgentLog
 from keybatond.ports import Clock
-from keybatond.rpc.errors import where
+from keybatond.rpc.lazy import Load
 from keybatond.rpc.server import RpcServer
-from keybatond.services.agent_state import AgentStatus
-from keybatond.services.custody import CustodyService
-from keybatond.services.shares import ShareService
-from keybatond.services.vault import VaultService
 
 GRACE_SECONDS = 2.0  # for calls that run when the agent is told to end
-STOP_SECONDS = 20  # then the kernel ends us: systemd would wait for 90
+STOP_SECONDS = 20  # then the kernel ends us: systemd would wait for longer
 LATER_SECONDS = 0.5  # loading the logger and D-Bus is not to delay the first answer
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Agent:
     """The wired parts, as far as starting and stopping goes."""
 
     server: RpcServer
-    vault: VaultService
-    custody: CustodyService
-    shares: ShareService
-    status: AgentStatus
+    services: Mapping[str, Load]
     log: AgentLog
     clock: Clock
     background: Sequence[Work]  # each runs as long as the agent, or returns early
     later: Sequence[Work]  # the same, begun after the first answers
+    end_streams: Sequence[Callable[[], None]]  # watches would otherwise last through the grace period
+    close: Sequence[Work]  # the first before the server stops, so that peers and watchers hear of it; the rest after
 
 
 async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
@@ -45,7 +40,7 @@ async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, told.set)
-    await agent.server.start()
+    await agent.server.start(agent.services)
     ready()
     agent.log.event("started")
     tasks = [asyncio.create_task(_background(agent, told, work, 0.0)) for work in agent.background]
@@ -66,6 +61,8 @@ async def _background(agent: Agent, told: asyncio.Event, work: Work, delay: floa
         await agent.clock.sleep(delay)
         await work()
     except Exception as error:
+        from keybatond.rpc.errors import where
+
         agent.log.event("background failed", error=type(error).__name__, where=where(error))
         told.set()
         raise
@@ -73,13 +70,15 @@ async def _background(agent: Agent, told: asyncio.Event, work: Work, delay: floa
 
 async def _stop(agent: Agent, tasks: Sequence[asyncio.Task[None]]) -> None:
     agent.log.event("stopping")
-    agent.status.close()
-    await agent.shares.close()
+    for end in agent.end_streams:
+        end()
+    first, *rest = agent.close
+    await first()
     await agent.server.stop(GRACE_SECONDS)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await agent.custody.close()
-    await agent.vault.shutdown()
+    for close in rest:
+        await close()
     agent.log.event("stopped")
     agent.log.open()

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
@@ -18,8 +18,10 @@ from keybatond.rpc.errors import wire_error
 from keybatond.rpc.progress import Counted, with_progress
 from keybatond.services.agent_state import AgentState, AgentStatus
 from keybatond.services.custody import CustodyService
-from keybatond.services.doctor import Doctor
 from keybatond.services.vault import VaultService
+
+if TYPE_CHECKING:
+    from keybatond.services.doctor import Doctor
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -63,7 +65,9 @@ def info_to(state: AgentState) -> agent_pb2.AgentInfo:
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Hands calls about the agent itself to custody, vault and doctor."""
 
-    def __init__(self, status: AgentStatus, custody: CustodyService, vault: VaultService, doctor: Doctor) -> None:
+    def __init__(
+        self, status: AgentStatus, custody: CustodyService, vault: VaultService, doctor: Callable[[], Doctor]
+    ) -> None:
         self._status = status
         self._custody = custody
         self._vault = vault
@@ -143,7 +147,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                     text=finding.text,
                     hint=finding.hint,
                 )
-                for finding in await self._doctor.findings()
+                for finding in await self._doctor().findings()
             ]
         )
 

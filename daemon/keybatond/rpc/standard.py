@@ -1,4 +1,4 @@
-"""The standard health and reflection services, imported when the first client asks for them: few ever do."""
+"""The standard health and reflection services, so that any gRPC tool works on the agent."""
 
 # Methods are named as the API names them.
 # ruff: noqa: N802
@@ -6,92 +6,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-_HEALTH = "grpc.health.v1.Health"
-_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-
-
-class StandardServices(grpc.GenericRpcHandler):
-    """Gives gRPC the handlers of both services. Everything is SERVING until `stop`."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        """`names`: the full names of the other services."""
-        self._names = [*names, _HEALTH, _REFLECTION]
-        self._stopped = asyncio.Event()
-        self._loaded: dict[str, _Handlers] = {}
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The handler for a method of the two services, None for all others."""
-        service = handler_call_details.method.rpartition("/")[0][1:]
-        if service not in (_HEALTH, _REFLECTION):
-            return None
-        if service not in self._loaded:
-            self._loaded[service] = (
-                _health(self._names, self._stopped) if service == _HEALTH else _reflection(self._names)
-            )
-        return self._loaded[service].service(handler_call_details)
-
-    def stop(self) -> None:
-        """Says from now on that nothing is served."""
-        self._stopped.set()
+_Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class _Handlers:
-    """Stands where generated code expects a server, and keeps what it registers."""
+class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """Everything is SERVING until `stopped`."""
 
-    def __init__(self) -> None:
-        self._generic: list[grpc.GenericRpcHandler] = []
+    def __init__(self, names: Sequence[str], stopped: asyncio.Event) -> None:
+        """`names`: the full names of the services."""
+        self._names = frozenset(["", *names])
+        self._stopped = stopped
 
-    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        self._generic.extend(handlers)
+    def _status(self) -> Any:
+        kinds = health_pb2.HealthCheckResponse
+        return kinds(status=kinds.NOT_SERVING if self._stopped.is_set() else kinds.SERVING)
 
-    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """The same handlers again, for servers that look methods up by name."""
+    async def Check(self, request: Any, context: _Context) -> Any:
+        """The status of one service, or of the agent for the empty name."""
+        if request.service not in self._names:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
+        return self._status()
 
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        found = (handler.service(details) for handler in self._generic)
-        return next((handler for handler in found if handler is not None), None)
+    async def Watch(self, request: Any, context: _Context) -> AsyncIterator[Any]:
+        """The status at once and when it changes; a service that is not there is unknown for ever."""
+        kinds = health_pb2.HealthCheckResponse
+        known = request.service in self._names
+        yield self._status() if known else kinds(status=kinds.SERVICE_UNKNOWN)
+        await self._stopped.wait()
+        if known:
+            yield self._status()
+
+    async def List(self, request: Any, context: _Context) -> Any:
+        """The status of every service."""
+        return health_pb2.HealthListResponse(statuses={name: self._status() for name in self._names})
 
 
-def _reflection(names: Sequence[str]) -> _Handlers:
+def add_reflection(names: Sequence[str], server: Any) -> None:
+    """Adds server reflection, which describes the services in `names`; their messages must be imported to be described."""
     from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-    handlers = _Handlers()
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), handlers)
-    return handlers
+    from keybaton_api.agent.v1 import agent_pb2, env_pb2, share_pb2, vault_pb2
 
-
-def _health(names: Sequence[str], stopped: asyncio.Event) -> _Handlers:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    known = frozenset(["", *names])
-
-    def status() -> Any:
-        serving = health_pb2.HealthCheckResponse
-        return serving(status=serving.NOT_SERVING if stopped.is_set() else serving.SERVING)
-
-    class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-        async def Check(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            if request.service not in known:
-                await context.abort(grpc.StatusCode.NOT_FOUND)
-            return status()
-
-        async def Watch(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            if request.service in known:
-                yield status()
-                await stopped.wait()
-                yield status()
-            else:
-                yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
-                await stopped.wait()
-
-        async def List(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            return health_pb2.HealthListResponse(statuses={name: status() for name in known})
-
-    handlers = _Handlers()
-    health_pb2_grpc.add_HealthServicer_to_server(Health(), handlers)
-    return handlers
+    for module in (agent_pb2, env_pb2, share_pb2, vault_pb2):
+        assert module.DESCRIPTOR.package  # importing put it into the pool
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), server)

@@ -1,0 +1,51 @@
+"""Services that are imported and built when their first call comes: an agent answers sooner and stays smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import grpc
+
+
+class Registrar:
+    """Stands where generated `add_…Servicer_to_server` functions expect a server, and keeps what they register."""
+
+    def __init__(self) -> None:
+        self._generic: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Called by generated code."""
+        self._generic.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Called by generated code with the same handlers once more, for servers that look methods up by name."""
+
+    def find(self, details: grpc.HandlerCallDetails) -> Any:
+        """The handler of a method, None when it has none."""
+        found = (handler.service(details) for handler in self._generic)
+        return next((handler for handler in found if handler is not None), None)
+
+
+Load = Callable[[Any], None]
+"""Imports a service and adds it to what it is given, which stands for a server."""
+
+
+class LazyServices(grpc.GenericRpcHandler):
+    """Hands gRPC the handlers of services by their full name; loads each once."""
+
+    def __init__(self, loads: Mapping[str, Load]) -> None:
+        self._loads = dict(loads)
+        self._loaded: dict[str, Registrar] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler for one call, None for a service that is not ours."""
+        name = handler_call_details.method[1:].partition("/")[0]
+        registrar = self._loaded.get(name)
+        if registrar is None:
+            if name not in self._loads:
+                return None
+            registrar = Registrar()
+            self._loads[name](registrar)
+            self._loaded[name] = registrar
+        return registrar.find(handler_call_details)
