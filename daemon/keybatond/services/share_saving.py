@@ -78,7 +78,15 @@ class ReceiveRun(Run):
                 return self._storing.result()
             raise ShareFailed(ShareReason.EXPIRED, "Nobody decided in time. Nothing was saved.") from None
         finally:
-            self._reply(KeybatonError(Reason.WRONG_STATE, state=self.session.state.name))
+            self._reply(self._last_word())
+
+    def _last_word(self) -> KeybatonError | None:
+        """For a decision that was under way when the review was cancelled: what became of it."""
+        if self.session.state is State.SAVED:
+            return None
+        error = self._storing.exception() if self._storing is not None and self._storing.done() else None
+        wrong_state = KeybatonError(Reason.WRONG_STATE, state=self.session.state.name)
+        return error if isinstance(error, KeybatonError) else wrong_state
 
     def _reply(self, error: KeybatonError | None) -> None:
         if self._pending is None:
