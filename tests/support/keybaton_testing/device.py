@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -55,9 +56,7 @@ class Device:
             self.stack.callback(shutil.rmtree, root, ignore_errors=True)
         self.root = root
         self.env = {"PATH": PATH, "LANG": "C.UTF-8", "TERM": "xterm-256color", **device_environment(root)}
-        program = keybaton()
-        if len(program) == 1:
-            self.env["PATH"] = f"{Path(program[0]).parent}:{PATH}"
+        self.env["PATH"] = f"{_program_folder(root)}:{PATH}"
         self.stack.callback(self.stop_agent)
 
     @property
@@ -143,6 +142,18 @@ class Device:
 
     def __exit__(self, *_: object) -> None:
         self.stack.close()
+
+
+def _program_folder(root: Path) -> Path:
+    """A folder with `keybaton` in it, for what is typed or run by name on the device."""
+    program = keybaton()
+    if len(program) == 1:
+        return Path(program[0]).parent
+    script = root / "bin" / "keybaton"
+    script.parent.mkdir(mode=0o700, exist_ok=True)
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(program)} "$@"\n')
+    script.chmod(0o700)
+    return script.parent
 
 
 class Spawned:

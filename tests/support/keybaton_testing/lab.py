@@ -19,6 +19,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -231,3 +232,9 @@ def _sweep() -> None:
         ours = _OURS.fullmatch(entry.name)
         if ours and not Path(f"/proc/{ours[1]}").exists():
             _remove(entry.name)
+
+
+if __name__ == "__main__":
+    from keybaton_testing.lab_terminal import main
+
+    sys.exit(main(sys.argv[1:]))

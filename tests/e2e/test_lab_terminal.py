@@ -1,0 +1,105 @@
+"""The lab as a person opens it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keybaton_testing
+from keybaton_testing.require import require
+
+pytestmark = pytest.mark.e2e
+COMMAND = [sys.executable, "-m", "keybaton_testing.lab"]
+
+
+def test_two_devices_open_and_end_with_the_input() -> None:
+    """Each is entered by the printed command and has an unlocked agent of its own; nothing is left afterwards."""
+    require("root", "netns")
+    lab = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert lab.stdin is not None
+    assert lab.stdout is not None
+    try:
+        scripts: list[str] = []
+        for line in lab.stdout:
+            if line.startswith("    "):
+                scripts.append(line.strip())
+            if "standard input" in line:
+                break
+        assert len(scripts) == 2
+        pids = set()
+        for script in scripts:
+            shown = subprocess.run(
+                [script, "-c", "keybaton status --json"], capture_output=True, text=True, timeout=30, check=True
+            )
+            status = json.loads(shown.stdout)
+            assert status["vault"] == "unlocked"
+            pids.add(status["pid"])
+        assert len(pids) == 2
+        lab.stdin.close()
+        assert lab.wait(30) == 0
+    finally:
+        lab.kill()
+        lab.wait()
+        lab.stdout.close()
+    assert not any(Path(script).exists() for script in scripts)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_killed_lab_is_removed_by_the_next_one() -> None:
+    """Its namespaces carry the dead process's id."""
+    require("root", "netns")
+    script = (
+        "import os, signal\nfrom keybaton_testing.lab import Lab\nlab = Lab().__enter__()\nprint(lab.host('a').namespace)\n"
+        "os.sys.stdout.flush()\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    namespace = killed.stdout.strip()
+    assert (Path("/run/netns") / namespace).exists()
+    subprocess.run([*COMMAND, "--", "true"], timeout=30, check=True)
+    from keybaton_testing.lab import Lab
+
+    with Lab():
+        assert not (Path("/run/netns") / namespace).exists()
+
+
+def test_an_ordinary_user_has_a_lab_too() -> None:
+    """In a user namespace, without any right on the machine."""
+    require("root", "netns")
+    nobody = pwd.getpwnam("nobody")
+    # The interpreter of the tests may lie in a folder that only root can enter; Debian's can be run by everybody.
+    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    search = [site.getsitepackages()[0], str(Path(keybaton_testing.__file__).parents[1])]
+
+    def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            user=nobody.pw_uid,
+            group=nobody.pw_gid,
+            extra_groups=[],
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": os.pathsep.join(search)},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    if as_nobody("unshare", "-rnm", "true").returncode != 0:
+        pytest.skip("unprivileged user namespaces are not permitted here")
+    if not Path(python).exists() or as_nobody(python, "-c", "import keybaton_testing.lab").returncode != 0:
+        pytest.skip(f"{python} cannot be run by another user; apt-get install python3")
+    script = (
+        "from keybaton_testing.lab import Lab\n"
+        "with Lab() as lab:\n a = lab.host('a'); b = lab.host('b', loss=30)\n"
+        " print(a.run(['ip', '-br', 'addr'], check=True).stdout)\n"
+    )
+    shown = as_nobody(python, "-m", "keybaton_testing.lab", "--", python, "-c", script)
+    assert shown.returncode == 0, shown.stderr
+    assert "10.77.0.2" in shown.stdout
