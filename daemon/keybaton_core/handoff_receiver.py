@@ -56,7 +56,7 @@ class Phase(enum.Enum):
 
     CODE_NEEDED = "code-needed"
     READY = "ready"
-    RENEWING = "renewing"  # the code was wrong; a new certificate is being made
+    RENEWING = "renewing"  # a certificate is being made: the first, or a new one after a wrong code
     REVIEW = "review"
     ENDED = "ended"
 
@@ -75,12 +75,12 @@ class _Handshake:
 
 
 class ReceiverMachine:
-    """One receiving session. `fingerprint` is that of its certificate, `hello` its ADb."""
+    """One receiving session, in want of its first certificate. `hello` is its ADb."""
 
-    def __init__(self, fingerprint: bytes, hello: bytes, *, code_is_final: bool) -> None:
-        self.phase = Phase.CODE_NEEDED
+    def __init__(self, hello: bytes, *, code_is_final: bool) -> None:
+        self.phase = Phase.RENEWING
         self.guesses_left = GUESSES
-        self._fingerprint = fingerprint
+        self._fingerprint = b""
         self._hello = hello
         self._final = code_is_final
         self._code: SecretBytes | None = None

@@ -104,4 +104,5 @@ class FakeReceiveControl(FakeControl):
 
     async def review(self, payload: Payload) -> Ending:
         self.payload = payload
+        self.enter(State.REVIEW)
         return await self._decide(payload)

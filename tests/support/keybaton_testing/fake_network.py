@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from keybaton_testing.fake_clock import FakeClock
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Reply, RequestHandler, RequestHead, Response
+from keybatond.ports import Address, Interface, Reply, RequestHandler, RequestHead, Response
 
 DISCOVERY_PORT = 54321
 DATAGRAM_MAX_BYTES = 512
@@ -83,7 +83,7 @@ class FakeNetwork:
 
 
 class FakeHost:
-    """One machine: its Discovery and Transport ports."""
+    """One machine: its Discovery, Transport and Interfaces ports."""
 
     def __init__(self, network: FakeNetwork, address: str) -> None:
         self.network = network
@@ -92,6 +92,20 @@ class FakeHost:
         self.servers: dict[int, FakeServer] = {}
         self.discovery = FakeDiscovery(self)
         self.transport = FakeTransport(self)
+        self.interfaces = FakeInterfaces(address)
+
+
+class FakeInterfaces:
+    """The Interfaces port with one network card."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def up(self) -> list[Interface]:
+        return [
+            Interface("lo", 1, "127.0.0.1", "255.0.0.0", None, True),
+            Interface("eth0", 2, self._address, "255.255.255.0", None, False),
+        ]
 
 
 class FakeEndpoint:
