@@ -6,6 +6,7 @@ lightest is needed.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -58,6 +59,7 @@ def _run(*, foreground: bool, ready: Callable[[], None]) -> None:
     from keybatond.paths import PRIVATE_UMASK, Paths
     from keybatond.settings import Settings
 
+    gc.disable()  # a tenth of the start would be looking for garbage among modules; `app` turns it on again
     os.umask(PRIVATE_UMASK)
     paths = Paths.from_environment(os.environ)
     settings = Settings.read(paths.settings)

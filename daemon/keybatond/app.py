@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 
 from keybatond.adapters.process_hardening import harden
@@ -47,7 +48,9 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         if (shares := parts.shares_if_made()) is not None:
             await shares.close()
 
-    async def open_log() -> None:
+    async def settle() -> None:
+        gc.freeze()  # what was imported stays: collections need not look at it
+        gc.enable()
         parts.log.open()
 
     async def watch_logind() -> None:
@@ -78,7 +81,7 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         log=parts.log,
         clock=parts.clock,
         background=(gate.run, notify.watchdog, custody.watch_idle),
-        later=(open_log, watch_logind),
+        later=(settle, watch_logind),
         end_streams=(stopped.set, status.close),
         close=(close_shares, custody.close, vault.shutdown),
     )

@@ -38,8 +38,13 @@ async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], 
     """Answers calls until SIGTERM, SIGINT or SIGHUP, or until a background task fails, which it then raises."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def tell(number: signal.Signals) -> None:
+        agent.log.event("told to end", signal=number.name)
+        told.set()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, tell, number)
     await agent.server.start(agent.services)
     ready()
     agent.log.event("started")
