@@ -64,6 +64,34 @@ vault_group = LazyGroup(
     },
 )
 
+env_group = LazyGroup(
+    "env",
+    help="A project's environment variables, found from the working directory through keybaton.toml.",
+    examples=(
+        "keybaton env init                           # makes keybaton.toml, imports .env files",
+        "keybaton env set DATABASE_URL --env staging",
+        "keybaton run --env staging -- npm start",
+    ),
+    commands={
+        "init": (_C + "env_project:init", "Make keybaton.toml here and import the .env files."),
+        "set": (_C + "env_values:set_variables", "Set variables."),
+        "get": (_C + "env_values:get", "Print one value."),
+        "list": (_C + "env_values:list_variables", "Names, values masked."),
+        "remove": (_C + "env_values:remove", "Remove variables."),
+        "history": (_C + "env_values:history", "Versions of one variable."),
+        "undo": (_C + "env_values:undo", "Bring an older version back."),
+        "copy": (_C + "env_values:copy", "Copy variables between environments."),
+        "diff": (_C + "env_values:diff", "Compare two environments."),
+        "envs": (_C + "env_project:envs", "Environments of the project."),
+        "vaults": (_C + "env_project:vaults", "Projects of this device's vault."),
+        "import": (_C + "env_files:import_file", "Read a .env file."),
+        "export": (_C + "env_files:export", "Write a file."),
+        "print": (_C + "env_files:print_variables", "Print for a shell, dotenv, JSON, docker or GitHub Actions."),
+        "check": (_C + "env_project:check", "Hold the variables against the schema."),
+        "example": (_C + "env_project:example", "Print a .env.example."),
+    },
+)
+
 service_group = LazyGroup(
     "service",
     help="The agent as a systemd user service, started at login.",
@@ -76,7 +104,7 @@ service_group = LazyGroup(
 )
 
 _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Everyday", ("get", "secrets", "dbs", "shares")),
+    ("Everyday", ("get", "secrets", "dbs", "env", "shares")),
     ("State and keys", ("init", "status", "lock", "unlock", "vault")),
     ("History", ("history", "undo")),
     ("Machine", ("doctor", "service", "completion", "demo")),
@@ -86,6 +114,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "get": (_C + "get:get", "Print one value."),
     "secrets": ("keybaton_cli.cli:secrets_group", "Add, list, view, edit, remove, import, send and receive secrets."),
     "dbs": ("keybaton_cli.cli:dbs_group", "The same for databases."),
+    "env": ("keybaton_cli.cli:env_group", "A project's environment variables."),
     "shares": (_C + "shares:shares", "Shares that run or have just ended; resume or cancel one."),
     "init": (_C + "init:init", "Make this device's vault and its key."),
     "status": (_C + "status:status", "State of the agent, the vault and its key."),

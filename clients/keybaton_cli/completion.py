@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from keybaton_api.agent.v1 import common_pb2
+    from keybaton_api.agent.v1 import common_pb2, env_pb2
+    from keybaton_cli.project.file import Project
+    from keybaton_client.channel import AgentChannel
 
 _SECONDS = 0.8  # a person waits at the Tab key
 _MOST = 1000
@@ -36,24 +39,12 @@ def complete_item(context: click.Context, _parameter: click.Parameter, incomplet
 
 
 def _names(context: click.Context, kind: common_pb2.ItemKind.ValueType, incomplete: str) -> list[CompletionItem]:
-    import os
-
     from keybaton_api.agent.v1 import common_pb2, vault_pb2, vault_pb2_grpc
-    from keybaton_cli.framework import App
-    from keybaton_client.channel import AgentChannel, call
-    from keybaton_client.problem import ClientError
-    from keybaton_client.start import ensure_agent
 
-    app = context.ensure_object(App)
     request = vault_pb2.ListItemsRequest(kind=kind, name_prefix=incomplete, page_size=_MOST)
-    try:
-        channel = AgentChannel(ensure_agent(os.environ, app.socket or "", start=False))
-        try:
-            answer = call(vault_pb2_grpc.VaultServiceStub(channel.raw).ListItems, request, _SECONDS)
-        finally:
-            channel.close()
-    except ClientError:
-        return []  # no agent, locked, too slow: nothing to offer, and no place for words
+    answer = _asked(context, lambda channel: vault_pb2_grpc.VaultServiceStub(channel.raw).ListItems, request)
+    if answer is None:
+        return []
     kinds = {common_pb2.ITEM_KIND_SECRET, common_pb2.ITEM_KIND_DATABASE}
     return [
         CompletionItem(item.ref.name, help=item.secret_type or "database")
@@ -62,13 +53,56 @@ def _names(context: click.Context, kind: common_pb2.ItemKind.ValueType, incomple
     ]
 
 
-def complete_session(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of running shares."""
+def complete_environment(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Environments of the project that the working directory belongs to."""
+    return [CompletionItem(e.name) for e in _environments(context) if e.name.startswith(incomplete)]
+
+
+def complete_variable(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the variables in the environment that the command line names."""
+    from keybaton_api.agent.v1 import common_pb2, vault_pb2, vault_pb2_grpc
+    from keybaton_cli.project.context import DEFAULT
+
+    project = _project()
+    if project is None:
+        return []
+    request = vault_pb2.ListItemsRequest(
+        kind=common_pb2.ITEM_KIND_ENV_VARIABLE,
+        vault=project.vault,
+        environment=project.environment(context.params.get("environment") or DEFAULT),
+        name_prefix=incomplete,
+        page_size=_MOST,
+    )
+    answer = _asked(context, lambda channel: vault_pb2_grpc.VaultServiceStub(channel.raw).ListItems, request)
+    return [] if answer is None else [CompletionItem(item.ref.name) for item in answer.items]
+
+
+def _project() -> Project | None:
+    from keybaton_cli.failure import Failure
+    from keybaton_cli.project.context import project_of
+
+    try:
+        return project_of()
+    except Failure:
+        return None
+
+
+def _environments(context: click.Context) -> list[env_pb2.EnvironmentSummary]:
+    from keybaton_api.agent.v1 import env_pb2, env_pb2_grpc
+
+    project = _project()
+    request = env_pb2.ListProjectsRequest()
+    if project is None:
+        return []
+    answer = _asked(context, lambda channel: env_pb2_grpc.EnvServiceStub(channel.raw).ListProjects, request)
+    return [e for p in answer.projects if p.id == project.vault for e in p.environments] if answer is not None else []
+
+
+def _asked(context: click.Context, method: Callable[[AgentChannel], Any], request: Any) -> Any:
+    """The answer of a running agent, or None: there is no place for words, and none is started."""
     import os
 
-    from keybaton_api.agent.v1 import share_pb2, share_pb2_grpc
     from keybaton_cli.framework import App
-    from keybaton_cli.share_words import ENDED
     from keybaton_client.channel import AgentChannel, call
     from keybaton_client.problem import ClientError
     from keybaton_client.start import ensure_agent
@@ -77,11 +111,21 @@ def complete_session(context: click.Context, _parameter: click.Parameter, incomp
     try:
         channel = AgentChannel(ensure_agent(os.environ, app.socket or "", start=False))
         try:
-            stub = share_pb2_grpc.ShareServiceStub(channel.raw)
-            answer = call(stub.ListSessions, share_pb2.ListSessionsRequest(), _SECONDS)
+            return call(method(channel), request, _SECONDS)
         finally:
             channel.close()
     except ClientError:
+        return None
+
+
+def complete_session(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Ids of running shares."""
+    from keybaton_api.agent.v1 import share_pb2, share_pb2_grpc
+    from keybaton_cli.share_words import ENDED
+
+    request = share_pb2.ListSessionsRequest()
+    answer = _asked(context, lambda channel: share_pb2_grpc.ShareServiceStub(channel.raw).ListSessions, request)
+    if answer is None:
         return []
     return [
         CompletionItem(session.id[:8])

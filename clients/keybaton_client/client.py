@@ -21,17 +21,19 @@ from keybaton_api.agent.v1 import (
     vault_pb2_grpc,
 )
 from keybaton_client.channel import CALL_SECONDS, HUMAN_SECONDS, LONG_SECONDS, AgentChannel, call, stream
+from keybaton_client.env import EnvApi
 from keybaton_client.start import ensure_agent
 
 
 class Client:
-    """A connection to one agent; `agent`, `vault` and `shares` are its services."""
+    """A connection to one agent; `agent`, `vault`, `environments` and `shares` are its services."""
 
     def __init__(self, path: str) -> None:
         self._channel = AgentChannel(path)
         self.path = path
         self.agent = AgentApi(self._channel)
         self.vault = VaultApi(self._channel)
+        self.environments = EnvApi(self._channel)
         self.shares = ShareApi(self._channel)
 
     @classmethod

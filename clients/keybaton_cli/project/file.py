@@ -30,6 +30,16 @@ class ProjectRefused(ValueError):
         self.problem = problem
 
 
+def variable_name(text: str) -> bool:
+    """Whether `text` can be the name of a variable."""
+    return bool(_VARIABLE.fullmatch(text))
+
+
+def environment_name(text: str) -> bool:
+    """Whether `text` can be the name of an environment."""
+    return bool(_ENVIRONMENT.fullmatch(text))
+
+
 @dataclass(frozen=True)
 class Project:
     """A read `keybaton.toml`. `aliases` maps short names to environments; `rules` the schema by variable."""

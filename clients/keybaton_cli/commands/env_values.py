@@ -1,0 +1,300 @@
+"""`keybaton env set`, `get`, `list`, `remove`, `copy` and `diff`: the variables of an environment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from keybaton_api.agent.v1 import common_pb2
+from keybaton_cli import output, prompts
+from keybaton_cli.completion import complete_environment, complete_variable
+from keybaton_cli.failure import Failure, UsageFailure
+from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
+from keybaton_cli.project.context import Place, place
+from keybaton_cli.values import read_descriptor, stdin_is_piped, without_newline
+
+_FILE_MAX_BYTES = 256 * 1024 + 1
+
+
+def env_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--env NAME`."""
+    return click.option(
+        "--env",
+        "environment",
+        metavar="NAME",
+        help="The environment; KEYBATON_ENV, else `default`.",
+        shell_complete=complete_environment,
+    )(function)
+
+
+def create_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--create`."""
+    return click.option("--create", is_flag=True, help="Make the environment when it does not exist.")(function)
+
+
+@command(
+    "set",
+    examples=(
+        "keybaton env set DATABASE_URL                       # asks, hidden",
+        "keybaton env set TLS_KEY --file key.pem --env staging",
+        "pass show db | keybaton env set DB_PASSWORD",
+    ),
+)
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_variable)
+@env_option
+@create_option
+@click.option("--file", "path", type=click.Path(dir_okay=False), help="Take the value from a file, byte for byte.")
+@click.option("--value-fd", type=DESCRIPTOR, metavar="N", help="Take the value from a file descriptor.")
+@pass_app
+def set_variables(
+    app: App, names: Sequence[str], environment: str | None, create: bool, path: str | None, value_fd: int | None
+) -> None:
+    """Set variables. A value comes from a prompt, standard input, a file or a descriptor; NAME=VALUE works with a warning."""
+    where = place(app, environment)
+    assigned = dict(name.split("=", 1) for name in names if "=" in name)
+    asked = [name for name in names if "=" not in name]
+    if assigned:
+        output.warn(
+            "values on the command line can be read by other programs of this user; a prompt keeps them private"
+        )
+    values = {name: value.encode(errors="surrogateescape") for name, value in assigned.items()}
+    sources = (path is not None) + (value_fd is not None)
+    if sources > 1 or (sources and len(asked) != 1):
+        raise UsageFailure("--file and --value-fd give the value of exactly one NAME.")
+    if path is not None:
+        values[asked[0]] = _read_file(path)
+    elif value_fd is not None:
+        values[asked[0]] = without_newline(read_descriptor(value_fd, "--value-fd"))
+    elif len(asked) == 1 and stdin_is_piped():
+        values[asked[0]] = without_newline(read_descriptor(sys.stdin.fileno(), "standard input"))
+    elif asked:
+        prompts.demand(app, "The value", "`--value-fd N`, `--file PATH` or standard input gives it.")
+        asker = prompts.Asker()
+        for name in asked:
+            values[name] = asker.hidden(f"{output.printable(name)}:").encode()
+    done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
+    if app.json:
+        output.document(
+            {
+                "environment": where.environment,
+                "created": done.created,
+                "changed": done.changed,
+                "unchanged": done.unchanged,
+            }
+        )
+        return
+    parts = [(done.created, "new"), (done.changed, "changed"), (done.unchanged, "as it was")]
+    told = ", ".join(f"{number} {word}" for number, word in parts if number)
+    output.say(f"Set in {where.environment}: {told}.")
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - a path of the user's as it is
+            return stream.read(_FILE_MAX_BYTES)
+    except OSError as error:
+        raise Failure("FILE_UNREADABLE", f"{path} cannot be read: {error.strerror}.") from None
+
+
+@command("get", examples=("keybaton env get DATABASE_URL", "keybaton env get DATABASE_URL --env production"))
+@click.argument("name", shell_complete=complete_variable)
+@env_option
+@pass_app
+def get(app: App, name: str, environment: str | None) -> None:
+    """Print the value of one variable, and a newline."""
+    where = place(app, environment)
+    values = {variable.name: variable for variable in where.variables()}
+    if name not in values:
+        raise unknown(name, values)
+    if app.json:
+        found = values[name]
+        output.document(
+            {"name": name, "environment": where.environment, "value": found.value.decode(), "version": found.version}
+        )
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(values[name].value + b"\n")
+
+
+def unknown(name: str, names: Mapping[str, object]) -> Failure:
+    """There is no such variable; the nearest name is told."""
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f"; the nearest is {near[0]}" if near else ""
+    return Failure("VARIABLE_NOT_FOUND", f"There is no variable {name}{guess}.", "`keybaton env list` shows the names.")
+
+
+@command("list", examples=("keybaton env list", "keybaton env list --env staging --reveal"))
+@env_option
+@click.option("--reveal", is_flag=True, help="Show the values.")
+@pass_app
+def list_variables(app: App, environment: str | None, reveal: bool) -> None:
+    """List the variables of an environment, their values masked."""
+    where = place(app, environment)
+    found = where.variables()
+    if app.json:
+        entries = []
+        for variable in found:
+            entry = {
+                "name": variable.name,
+                "version": variable.version,
+                "updatedAt": output.when_json(variable.updated_at_ms),
+            }
+            entries.append({**entry, "value": variable.value.decode()} if reveal else entry)
+        output.document({"environment": where.environment, "variables": entries})
+        return
+    if not found:
+        output.note(f"No variables in {where.environment} yet.")
+        return
+    shown = [
+        (
+            variable.name,
+            _one_line(variable.value.decode()) if reveal else output.MASK,
+            output.when(variable.updated_at_ms),
+        )
+        for variable in found
+    ]
+    output.table(("NAME", "VALUE", "CHANGED"), shown)
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+
+
+@command("remove", examples=("keybaton env remove OLD_TOKEN", "keybaton env remove A B --env staging"))
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_variable)
+@env_option
+@pass_app
+def remove(app: App, names: Sequence[str], environment: str | None) -> None:
+    """Remove variables; `keybaton env undo NAME` brings one back. Removing what is not there is an error (exit 5)."""
+    where = place(app, environment)
+    done = app.client().environments.change(where.project.vault, where.environment, {}, list(dict.fromkeys(names)))
+    if app.json:
+        output.document({"environment": where.environment, "removed": done.removed})
+    else:
+        output.say(f"Removed {output.count(done.removed, 'variable')} from {where.environment}.")
+
+
+@command("undo", examples=("keybaton env undo DATABASE_URL", "keybaton env undo DATABASE_URL --version 2"))
+@click.argument("name")
+@env_option
+@click.option("--version", type=click.IntRange(min=1), help="Which version; the one before the current by default.")
+@pass_app
+def undo(app: App, name: str, environment: str | None, version: int | None) -> None:
+    """Bring an older version of a variable back, also of a removed one."""
+    where = place(app, environment)
+    summary = app.client().vault.undo(variable_ref(where, name), version or 0)
+    if app.json:
+        output.document({"name": name, "environment": where.environment, "version": summary.version})
+    else:
+        output.say(f"{output.printable(name)} in {where.environment} is as it was (now version {summary.version}).")
+
+
+@command("history", examples=("keybaton env history DATABASE_URL",))
+@click.argument("name", shell_complete=complete_variable)
+@env_option
+@pass_app
+def history(app: App, name: str, environment: str | None) -> None:
+    """Versions of one variable, newest first, without values."""
+    where = place(app, environment)
+    versions = list(app.client().vault.list_versions(variable_ref(where, name)))
+    if app.json:
+        entries = [
+            {
+                "version": v.version,
+                "updatedAt": output.when_json(v.updated_at_ms),
+                "removed": v.removed,
+                "current": v.current,
+            }
+            for v in versions
+        ]
+        output.document({"name": name, "environment": where.environment, "versions": entries})
+        return
+    rows = [
+        (str(v.version), output.when(v.updated_at_ms), "removed" if v.removed else "current" if v.current else "")
+        for v in versions
+    ]
+    output.table(("VERSION", "CHANGED", ""), rows)
+
+
+def variable_ref(where: Place, name: str) -> common_pb2.ItemRef:
+    """One variable as an item of the vault."""
+    return common_pb2.ItemRef(
+        kind=common_pb2.ITEM_KIND_ENV_VARIABLE, name=name, vault=where.project.vault, environment=where.environment
+    )
+
+
+@command(
+    "copy",
+    examples=("keybaton env copy default staging --create", "keybaton env copy staging production API_URL --replace"),
+)
+@click.argument("source", shell_complete=complete_environment)
+@click.argument("target", shell_complete=complete_environment)
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@create_option
+@click.option("--replace", is_flag=True, help="Replace variables that the target has with other values.")
+@pass_app
+def copy(app: App, source: str, target: str, names: Sequence[str], create: bool, replace: bool) -> None:
+    """Copy all or the named variables from one environment to another."""
+    where = place(app, target)
+    there = where.values(where.project.environment(source))
+    for name in names:
+        if name not in there:
+            raise unknown(name, there)
+    chosen = {name: there[name] for name in (names or there)}
+    if not replace and not (create and where.environment not in {e.name for e in where.environments()}):
+        present = where.values()
+        taken = sorted(name for name, value in chosen.items() if name in present and present[name] != value)
+        if taken:
+            raise Failure(
+                "NAME_TAKEN",
+                f"{where.environment} has other values for {', '.join(taken)}.",
+                "`--replace` replaces them.",
+            )
+    values = {name: value.encode() for name, value in chosen.items()}
+    done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
+    if app.json:
+        output.document({"environment": where.environment, "created": done.created, "changed": done.changed})
+    else:
+        output.say(f"Copied to {where.environment}: {done.created} new, {done.changed} changed.")
+
+
+@command("diff", examples=("keybaton env diff staging production", "keybaton env diff staging production --reveal"))
+@click.argument("one", shell_complete=complete_environment)
+@click.argument("other", shell_complete=complete_environment)
+@click.option("--reveal", is_flag=True, help="Show the values.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when they differ.")
+@pass_app
+def diff(app: App, one: str, other: str, reveal: bool, exit_code: bool) -> int:
+    """Compare two environments: what only one has, and what differs."""
+    where = place(app, one)
+    left, right = where.values(), where.values(where.project.environment(other))
+    rows = []
+    for name in sorted(left.keys() | right.keys()):
+        if left.get(name) == right.get(name):
+            continue
+        sign = "<" if name not in right else ">" if name not in left else "~"
+        rows.append((sign, name, left.get(name), right.get(name)))
+    if app.json:
+        words = {"<": "only-first", ">": "only-second", "~": "differs"}
+        entries = []
+        for sign, name, a, b in rows:
+            entry: dict[str, str | None] = {"name": name, "change": words[sign]}
+            entries.append({**entry, "first": a, "second": b} if reveal else entry)
+        output.document({"first": one, "second": other, "differences": entries})
+    elif rows:
+        shown = [(sign, name, _cell(a, reveal), _cell(b, reveal)) for sign, name, a, b in rows]
+        output.table(("", "NAME", one.upper(), other.upper()), shown)
+    else:
+        output.note("They are the same.")
+    return 1 if rows and exit_code else 0
+
+
+def _cell(value: str | None, reveal: bool) -> str:
+    if value is None:
+        return "-"
+    return _one_line(value) if reveal else output.MASK
