@@ -1,0 +1,330 @@
+"""Importers: what each format becomes, how formats are told, and that no input breaks them or shows a value."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keybaton_cli.importers import (
+    Found,
+    ImportedItem,
+    ImportProblem,
+    ImportRefused,
+    Source,
+    bitwarden,
+    json_lines,
+    open_source,
+    pass_store,
+    photosphere,
+)
+from keybaton_cli.secret_types import SECRET_TYPES
+
+
+def source(data: bytes | str, wanted: str | None = None) -> Source:
+    return open_source("-", io.BytesIO(data.encode() if isinstance(data, str) else data), wanted)
+
+
+def found(data: bytes | str, wanted: str | None = None) -> list[Found]:
+    return list(source(data, wanted).items)
+
+
+def secrets(items: list[Found]) -> dict[str, tuple[str, dict[str, str]]]:
+    return {
+        item.name: (item.type, {key: value.decode() for key, value in item.fields.items()})
+        for item in items
+        if isinstance(item, ImportedItem)
+    }
+
+
+def problems(items: list[Found]) -> list[str]:
+    return [f"{item.where}: {item.problem}" for item in items if isinstance(item, ImportProblem)]
+
+
+# --- JSON lines --------------------------------------------------------------------------------------------------------
+
+LINES = """{"name": "geo", "type": "api-key", "fields": {"apiKey": "k\\u00e4y"}}
+
+{"name": "seal", "type": "file", "fields": {"name": "seal.bin", "content": {"base64": "AP8="}}}
+{"name": "Photos", "description": "d", "path": "/p", "origin": "", "links": {"s3": "bucket", "encryptionKey": null}}
+"""
+
+
+def test_json_lines_bring_secrets_files_and_databases() -> None:
+    """Text fields, binary ones in base64, and a database as `dbs view --json` prints it."""
+    items = found("\ufeff" + LINES)
+    geo, seal, photos = items
+    assert source(LINES).format == "jsonl"
+    assert geo == ImportedItem("geo", "api-key", {"apiKey": "käy".encode()})
+    assert isinstance(seal, ImportedItem) and seal.fields["content"] == b"\x00\xff"
+    assert isinstance(photos, ImportedItem) and photos.is_database
+    assert photos.links == {"s3": "bucket"} and photos.fields == {"description": b"d", "path": b"/p", "origin": b""}
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("nonsense", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"type": "plain", "fields": {}}', "has no name"),
+        ('{"name": "a", "type": "plain"}', "has not exactly name, type and fields"),
+        ('{"name": "a", "type": "plain", "fields": {"value": 1}}', "has a field that is no text"),
+        (
+            '{"name": "a", "type": "file", "fields": {"name": "n", "content": {"base64": "?"}}}',
+            "has a field that is not base64",
+        ),
+        ('{"name": "a", "type": "plain", "fields": {"value": "\\ud800"}}', "holds half a surrogate pair"),
+        ('{"name": "a", "value": "v"}', "has parts that are none of a database's, or no type"),
+        ('{"name": "a", "links": {"s3": 1}}', "has a link that is no name"),
+    ],
+)
+def test_a_bad_line_is_a_problem_of_that_line_alone(line: str, problem: str) -> None:
+    """The lines around it are taken; the problem names the line."""
+    good = '{"name": "good", "type": "plain", "fields": {"value": "v"}}'
+    items = found(f"{good}\n{line}\n{good}", "jsonl")
+    assert problems(items) == [f"line 2: {problem}"] and len(items) == 3
+
+
+def test_an_endless_line_is_cut_off_and_the_next_one_is_read() -> None:
+    """A line beyond the limit costs no more memory than the limit."""
+    good = '{"name": "good", "type": "plain", "fields": {"value": "v"}}'
+    items = found(f"{good}\n{'x' * (3 * json_lines.LINE_MAX_BYTES)}\n{good}")
+    assert problems(items) == [f"line 2: is longer than {json_lines.LINE_MAX_BYTES} bytes"] and len(items) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [(" a", "white space"), ("", "is empty"), ("a\x1bb", "control"), ("a\u202eb", "control"), ("x" * 257, "256 bytes")],
+)
+def test_a_name_that_the_agent_would_refuse_is_a_problem(name: str, problem: str) -> None:
+    """Otherwise one name would make the whole batch fail; the problem's text is safe to print."""
+    items = found(json.dumps({"name": name, "type": "plain", "fields": {"value": "v"}}))
+    assert len(items) == 1 and isinstance(items[0], ImportProblem)
+    assert problem in items[0].problem and items[0].where.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "problem"),
+    [
+        ("nothing", {}, "type is not one of"),
+        ("plain", {}, "value is missing"),
+        ("plain", {"value": "v", "other": "w"}, "other is not a field of plain"),
+        ("plain", {"value": "x" * (256 * 1024 + 1)}, "longer than"),
+        ("plain", {"value": {"base64": "/w=="}}, "is not UTF-8"),
+    ],
+)
+def test_a_secret_that_the_agent_would_refuse_is_a_problem(kind: str, fields: dict[str, Any], problem: str) -> None:
+    """Unknown types and fields, missing ones, too much, no text."""
+    (text,) = problems(found(json.dumps({"name": "a", "type": kind, "fields": fields})))
+    assert problem in text and "xxx" not in text
+
+
+# --- .env --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dotenv_file_becomes_plain_secrets() -> None:
+    """Quotes, export, comments, the last of a repeated name; told by content or by name."""
+    text = "# comment\nexport TOKEN='a b'\nURL=https://x # not this\nEMPTY=\nTOKEN=last\n"
+    assert source(text).format == "dotenv"
+    assert secrets(found(text)) == {
+        "TOKEN": ("plain", {"value": "last"}),
+        "URL": ("plain", {"value": "https://x"}),
+        "EMPTY": ("plain", {"value": ""}),
+    }
+
+
+def test_a_dotenv_file_that_is_no_text_is_refused_as_a_whole(tmp_path: Path) -> None:
+    """By its name it is .env, so the reason is told."""
+    (tmp_path / ".env").write_bytes(b"A=\xff\n")
+    with pytest.raises(ImportRefused, match="line 1: is not UTF-8"):
+        list(open_source(str(tmp_path / ".env"), io.BytesIO()).items)
+
+
+# --- Photosphere -------------------------------------------------------------------------------------------------------
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIG\n-----END PRIVATE KEY-----\n"
+S3 = {"region": "eu", "accessKeyId": "AK", "secretAccessKey": "SK", "endpoint": "https://e"}
+PHOTOSPHERE = [
+    {"name": "db:1:s3", "type": "s3-credentials", "value": json.dumps(S3)},
+    {"name": "old/s3", "type": "s3-credentials", "value": json.dumps({"accessKeyId": "AK", "secretAccessKey": "SK"})},
+    {"name": "key", "type": "encryption-key", "value": PEM},
+    {"name": "pair", "type": "key-pair", "value": json.dumps({"privateKey": PEM, "publicKey": "PUB"})},
+    {"name": "both", "type": "encryption-key", "value": json.dumps({"privateKeyPem": PEM, "publicKeyPem": ""})},
+    {"name": "cli:geocoding", "type": "api-key", "value": "{not json"},
+    {"name": "json-key", "type": "api-key", "value": json.dumps({"apiKey": "k"})},
+    {"name": "word", "type": "password", "value": "p"},
+    {"name": "bad", "type": "s3-credentials", "value": "[]"},
+]
+EXPECTED = {
+    "db:1:s3": ("s3-credentials", S3),
+    "old/s3": ("s3-credentials", {"region": "", "accessKeyId": "AK", "secretAccessKey": "SK"}),
+    "key": ("encryption-key", {"privateKeyPem": PEM}),
+    "pair": ("encryption-key", {"privateKeyPem": PEM, "publicKeyPem": "PUB"}),
+    "both": ("encryption-key", {"privateKeyPem": PEM}),
+    "cli:geocoding": ("api-key", {"apiKey": "{not json"}),
+    "json-key": ("api-key", {"apiKey": "k"}),
+    "word": ("plain", {"value": "p"}),
+}
+
+
+@pytest.mark.parametrize("layout", ["one file", "a file each"])
+def test_both_layouts_of_a_photosphere_vault_are_read(tmp_path: Path, layout: str) -> None:
+    """vault.json by name, or percent-encoded files; the same secrets come out, and the bad one is named."""
+    if layout == "one file":
+        (tmp_path / "vault.json").write_text(json.dumps({one["name"]: one for one in PHOTOSPHERE}, indent=2))
+    else:
+        for one in PHOTOSPHERE:
+            (tmp_path / (one["name"].replace("/", "%2F").replace(":", "%3A") + ".json")).write_text(json.dumps(one))
+        (tmp_path / "zz.json").write_text("{")
+    opened = open_source(str(tmp_path), io.BytesIO())
+    items = list(opened.items)
+    assert opened.format == "photosphere" and secrets(items) == EXPECTED
+    assert problems(items)[0] == "bad: its value is not JSON of S3 credentials"
+
+
+def test_a_photosphere_file_is_told_without_its_folder(tmp_path: Path) -> None:
+    """vault.json itself, one secret's file, and either from standard input."""
+    whole = json.dumps({one["name"]: one for one in PHOTOSPHERE})
+    assert source(whole).format == source(json.dumps(PHOTOSPHERE[2])).format == "photosphere"
+    assert secrets(found(whole)) == EXPECTED
+    (tmp_path / "vault.json").write_text(whole)
+    assert secrets(list(open_source(str(tmp_path / "vault.json"), io.BytesIO()).items)) == EXPECTED
+
+
+# --- Bitwarden ---------------------------------------------------------------------------------------------------------
+
+BITWARDEN: dict[str, Any] = {
+    "encrypted": False,
+    "folders": [{"id": "f", "name": "Work"}],
+    "items": [
+        {"type": 1, "name": "Shop", "notes": "remember", "fields": [{"name": "pin", "value": "1234", "type": 1}],
+         "login": {"username": "u", "password": "p", "totp": "otpauth://x", "uris": [{"uri": "https://a"}, {"uri": "https://b"}]}},
+        {"type": 1, "name": "Shop", "login": {"username": "v", "password": None, "uris": None}},
+        {"type": 2, "name": "Memo", "notes": "line\nline", "secureNote": {"type": 0}},
+        {"type": 3, "name": "Visa", "card": {"brand": "Visa", "number": "4111", "code": None}, "notes": "blue"},
+        {"type": 4, "name": "Me", "identity": {"firstName": "Ada"}},
+        {"type": 5, "name": "box", "sshKey": {"privateKey": "PRIV", "publicKey": "PUB", "keyFingerprint": "SHA"}},
+        {"type": 1, "name": "Gone", "deletedDate": "2024-01-01", "login": {}},
+        {"type": 9, "name": "New"},
+        {"type": 1},
+    ],
+}  # fmt: skip
+
+
+def test_a_bitwarden_export_becomes_logins_notes_and_keys() -> None:
+    """Same names get the user's name in brackets; notes, fields and further addresses become a note beside the login."""
+    text = json.dumps(BITWARDEN, indent=2)
+    items = found(text)
+    assert source(text).format == "bitwarden"
+    assert secrets(items) == {
+        "Shop": ("login", {"username": "u", "password": "p", "url": "https://a", "totp": "otpauth://x"}),
+        "Shop (notes)": ("note", {"value": "url: https://b\npin: 1234\nremember"}),
+        "Shop (v)": ("login", {"username": "v", "password": ""}),
+        "Memo": ("note", {"value": "line\nline"}),
+        "Visa": ("note", {"value": "brand: Visa\nnumber: 4111\nblue"}),
+        "Me": ("note", {"value": "firstName: Ada"}),
+        "box": ("ssh-key", {"privateKey": "PRIV", "publicKey": "PUB"}),
+    }
+    assert problems(items) == ["Gone: is in the trash", "New: is of a kind that is not known", "item 9: is not an item"]
+
+
+def test_an_encrypted_export_is_refused_with_what_to_do() -> None:
+    """Its items cannot be read; the hint names the right export."""
+    with pytest.raises(ImportRefused, match="is encrypted") as caught:
+        found('{"encrypted": true, "data": "x"}')
+    assert ".json" in caught.value.hint
+
+
+# --- telling formats, and any input ------------------------------------------------------------------------------------
+
+
+def test_what_is_of_no_known_format_is_refused_and_names_them(tmp_path: Path) -> None:
+    """Random text, an empty file, an empty folder, nothing there, an unknown format, the wrong one."""
+    for data in ("", "hello", "[]", "null", "\x00\x01"):
+        with pytest.raises(ImportRefused, match="no known format") as caught:
+            source(data)
+        assert "bitwarden" in caught.value.hint
+    for path, said in ((tmp_path, "neither a pass store"), (tmp_path / "none", "No such file")):
+        with pytest.raises(ImportRefused, match=said):
+            open_source(str(path), io.BytesIO())
+    with pytest.raises(ImportRefused, match="not a format"):
+        source(LINES, "csv")
+    with pytest.raises(ImportRefused, match="a folder, not a file"):
+        source(LINES, "pass")
+    with pytest.raises(ImportRefused, match="nothing of jsonl"):
+        open_source(str(tmp_path), io.BytesIO(), "jsonl")
+    with pytest.raises(ImportRefused, match="not a Bitwarden"):
+        found("{}", "bitwarden")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["name", "type", "value", "fields", "items", "login", "uris", "encrypted", "links", "notes", "card"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+def sound(items: list[Found]) -> None:
+    """Every item is one that the agent takes, every problem can be printed."""
+    for item in items:
+        if isinstance(item, ImportProblem):
+            assert item.where.isprintable() and item.problem.isprintable()
+        elif not item.is_database:
+            names = {spec.name for spec in SECRET_TYPES[item.type]}
+            assert set(item.fields) <= names and item.name.strip()
+
+
+@settings(max_examples=1000, deadline=None)
+@given(JSON, st.sampled_from([bitwarden.read, photosphere.read_parsed]))
+def test_any_json_is_items_problems_or_one_refusal(parsed: Any, read: Any) -> None:
+    """No JSON value makes an importer fail in another way."""
+    try:
+        sound(list(read({"items": parsed} if read is bitwarden.read and isinstance(parsed, list) else parsed)))
+    except ImportRefused:
+        return
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()), max_size=5))
+def test_any_lines_are_items_or_problems(lines: list[bytes]) -> None:
+    """JSON lines never end before their last line."""
+    sound(list(json_lines.read(lines)))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text(max_size=80), st.text(min_size=1, max_size=10))
+def test_any_content_of_a_pass_entry_becomes_items(content: str, name: str) -> None:
+    """Whatever stands in an entry, nothing of it is lost: each line of it is in one of the items."""
+    items = list(pass_store.items_of(name, content, set()))
+    sound(items)
+    taken = b"\n".join(
+        value for item in items if isinstance(item, ImportedItem) for value in item.fields.values()
+    ).decode()
+    if all(isinstance(item, ImportedItem) for item in items):
+        assert all(line.strip().split(":", 1)[-1].strip() in taken for line in content.split("\n"))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([None, "jsonl", "dotenv", "photosphere", "bitwarden"]))
+def test_any_bytes_are_items_problems_or_one_refusal(data: bytes, wanted: str | None) -> None:
+    """Telling the format is total too."""
+    try:
+        sound(found(data, wanted))
+    except ImportRefused:
+        return
