@@ -226,6 +226,26 @@ async def test_an_honest_peer_gets_through_while_others_hold_every_place() -> No
             sock.close()
 
 
+async def test_a_burst_that_arrives_at_once_is_dropped_without_a_trace() -> None:
+    """Connections that are pushed out before their handshake has begun leave neither a descriptor nor a place taken."""
+    async with serving() as (server, _):
+        await honest_exchange(server)
+        before = len(os.listdir("/proc/self/fd"))
+        burst: list[socket.socket] = []
+        for number in range(100):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.bind((f"127.0.2.{1 + number // server_module.PER_SOURCE_MAX}", 0))
+            sock.connect_ex(("127.0.0.1", server.port))
+            burst.append(sock)
+        assert await honest_exchange(server) < 1.0
+        for sock in burst:
+            sock.close()
+        async with asyncio.timeout(SOON):
+            while len(os.listdir("/proc/self/fd")) > before:
+                await asyncio.sleep(0.01)
+
+
 async def test_one_source_never_holds_more_than_its_share() -> None:
     """The ninth connection of one address is closed at once, and another address is not affected."""
     async with serving() as (server, _):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import keybaton_testing
+from keybaton_testing.processes import process_exists
 from keybaton_testing.require import require
 
 pytestmark = pytest.mark.e2e
@@ -49,7 +50,7 @@ def test_two_devices_open_and_end_with_the_input() -> None:
         lab.wait()
         lab.stdout.close()
     assert not any(Path(script).exists() for script in scripts)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(process_exists(pid) for pid in pids)
 
 
 def test_a_killed_lab_is_removed_by_the_next_one() -> None:

@@ -83,14 +83,21 @@ class Host(Device):
 
     def drop(self, percent: int) -> None:
         """Loses `percent` of all packets that arrive, other than from the host itself."""
+        self._filter(f'iifname != "lo" numgen random mod 100 < {percent} drop')
+
+    def drop_broadcasts(self) -> None:
+        """Loses every broadcast and multicast that arrives, as many wireless networks do with those of their clients.
+
+        IPv6 goes with them, since it finds its neighbours by multicast.
+        """
+        self._filter('iifname != "lo" meta pkttype { broadcast, multicast } drop')
+
+    def _filter(self, rule: str) -> None:
         require("nft")
-        rules = (
-            "table inet loss {\n chain input {\n  type filter hook input priority 0; policy accept;\n"
-            f'  iifname != "lo" numgen random mod 100 < {percent} drop\n }}\n}}\n'
-        )
+        table = "table inet lab {\n chain input {\n  type filter hook input priority 0; policy accept;\n  RULE\n }\n}\n"
         subprocess.run(
             ["ip", "netns", "exec", self.namespace, "nft", "-f", "-"],
-            input=rules.encode(),
+            input=table.replace("RULE", rule).encode(),
             check=True,
             capture_output=True,
             timeout=COMMAND_SECONDS,
@@ -175,6 +182,17 @@ class Lab:
         if keyring is not None:
             host.start_keyring(keyring)
         return host
+
+    def route(self) -> None:
+        """Makes the switch a router between its networks: 10.77.n.1, which forwards no broadcasts."""
+        _write_sysctl(self._switch, "ipv4/ip_forward", "1")
+
+    def second_device(self, host: Host, name: str) -> Host:
+        """Another device with folders of its own in the same network namespace, as a second user of the machine."""
+        device = Host(name, host.namespace, self._folder / name, host.addresses)
+        self._hosts[name] = device
+        self._stack.callback(device.stack.close)
+        return device
 
     def _network(self, name: str) -> int:
         if name not in self._networks:

@@ -35,25 +35,16 @@ async def open_connection(to: Address, *, fingerprint: bytes | None, timeout: fl
     """Connects within `timeout` seconds. ShareFailed(PEER_GONE) when nobody is there or the certificate is another."""
     family = socket.AF_INET6 if ":" in to.host else socket.AF_INET
     target = (to.host, to.port, 0, to.scope) if family == socket.AF_INET6 else (to.host, to.port)
-    writer: asyncio.StreamWriter | None = None
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only for sockets of its own
-            async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().sock_connect(sock, target)
-                reader, writer = await asyncio.open_connection(
-                    sock=sock,
-                    ssl=_context(legacy),
-                    server_hostname="",  # no SNI
-                    ssl_handshake_timeout=timeout,
-                    ssl_shutdown_timeout=CLOSE_SECONDS,
-                    limit=HEAD_MAX,
-                )
-        finally:
-            if writer is None:
-                sock.close()
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(
+                sock=await _tcp_connection(family, target),
+                ssl=_context(legacy),
+                server_hostname="",  # no SNI
+                ssl_handshake_timeout=timeout,
+                ssl_shutdown_timeout=CLOSE_SECONDS,
+                limit=HEAD_MAX,
+            )
     except (OSError, TimeoutError, OverflowError):
         raise ShareFailed(ShareReason.PEER_GONE) from None
     tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
@@ -62,6 +53,20 @@ async def open_connection(to: Address, *, fingerprint: bytes | None, timeout: fl
         writer.transport.abort()
         raise ShareFailed(ShareReason.PEER_GONE)
     return PinnedConnection(reader, writer, seen, str(to))
+
+
+async def _tcp_connection(
+    family: socket.AddressFamily, target: tuple[str, int] | tuple[str, int, int, int]
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only for sockets of its own
+        await asyncio.get_running_loop().sock_connect(sock, target)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 class PinnedConnection:

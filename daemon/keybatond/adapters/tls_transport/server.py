@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import itertools
 import socket
 import ssl
@@ -59,7 +60,8 @@ class _Connection:
         self.number = number
         self.peer = peer
         self.task: asyncio.Task[None] | None = None  # the TLS handshake
-        self.protocol: Protocol | None = None  # after it
+        self.adopted = False  # the event loop's transport owns the socket and closes it
+        self.protocol: Protocol | None = None  # after the handshake
 
     def rank(self) -> tuple[int, int]:
         """Who goes first when there are too many: without TLS, without a request, with one; among them the oldest."""
@@ -140,6 +142,8 @@ class HttpsServer:
             connection = _Connection(next(self._numbers), peer)
             self._connections[connection.number] = connection
             connection.task = self._loop.create_task(self._shake_hands(connection, sock))
+            # Not in the task itself: one that is cancelled before its first step runs nothing of its own.
+            connection.task.add_done_callback(functools.partial(self._handshake_over, connection, sock))
 
     def _accept_again(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
@@ -161,24 +165,26 @@ class HttpsServer:
 
     async def _shake_hands(self, connection: _Connection, sock: socket.socket) -> None:
         def made() -> Protocol:
+            connection.adopted = True
             return Protocol(self._http, self._loop, connection.number, connection.peer, self._lost)
 
-        try:
-            _, protocol = await self._loop.connect_accepted_socket(
+        with contextlib.suppress(OSError):  # TLS errors and deadlines among them: not a peer of ours
+            _, connection.protocol = await self._loop.connect_accepted_socket(
                 made,
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=LINGER_SECONDS,
             )
-            connection.protocol = protocol
-        except OSError:  # TLS errors and deadlines among them: not a peer of ours
-            pass
-        finally:
-            connection.task = None
-            if connection.protocol is None:
+
+    def _handshake_over(self, connection: _Connection, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        connection.task = None
+        if connection.protocol is None:
+            self._connections.pop(connection.number, None)
+            if not connection.adopted:
                 sock.close()
-                self._connections.pop(connection.number, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a TLS handshake failed", "exception": error})
 
     def _lost(self, number: int) -> None:
         self._connections.pop(number, None)
