@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from keybaton_api.agent.v1 import common_pb2, share_pb2
@@ -18,6 +19,7 @@ CHOICES = {
     "replace": share_pb2.CONFLICT_CHOICE_REPLACE,
     "rename": share_pb2.CONFLICT_CHOICE_RENAME,
 }
+_SUGGESTIONS = 20  # names that are looked up to suggest a free one
 _LABELS = {slot: label for slot, _, _, label in LINKS}
 
 
@@ -113,10 +115,11 @@ class Review:
             draft.secrets[0].save_as = asker.text("Save as:", default=draft.secrets[0].name, check=_not_blank)
 
     def _resolve(self, draft: _Draft, asker: Asker) -> None:
-        """Asks about every name that is taken."""
+        """Asks about every name that is taken and has not been asked about."""
         for choice in draft.wanted():
-            self._resolve_secret(draft, choice, asker)
-        if draft.database is not None:
+            if not choice.on_conflict:
+                self._resolve_secret(draft, choice, asker)
+        if draft.database is not None and not draft.on_conflict:
             self._resolve_database(draft.database, draft, asker)
 
     def _resolve_secret(self, draft: _Draft, choice: _Choice, asker: Asker) -> None:
@@ -163,19 +166,23 @@ class Review:
 
     def _free_name(self, name: str, asker: Asker, noun: str, taken: set[str]) -> str:
         """A name that nothing has; asks again while it is taken. The agent looks once more when it saves."""
+        make_ref = secret_ref if noun == "secret" else database_ref
 
+        def free(wanted: str) -> bool:
+            return wanted not in taken and self._existing(make_ref(wanted)) is None
+
+        suggestions = (f"{name} ({number})" for number in range(2, _SUGGESTIONS))
+        suggested = next((text for text in suggestions if free(text)), name)
         while True:
-            typed = asker.text("New name:", default=name, check=_not_blank).strip()
-            ref = secret_ref(typed) if noun == "secret" else database_ref(typed)
+            typed = asker.text("New name:", default=suggested, check=_not_blank).strip()
             try:
-                if typed not in taken and self._existing(ref) is None:
+                if free(typed):
                     return typed
                 output.note(f"The name {output.printable(typed)} is taken too; choose another.")
             except ClientError as error:
                 if error.reason != "INVALID_ARGUMENT":
                     raise
                 output.note(error.message)
-            name = typed
 
     def _send(self, session: share_pb2.Session, draft: _Draft, asker: Asker) -> None:
         """Hands in the decision; what changed in the vault meanwhile, or is refused, is asked again."""
@@ -185,15 +192,26 @@ class Review:
             except ClientError as error:
                 if error.reason == "CONFLICT" and self._on_conflict is None:
                     output.note(error.message)
+                    _reopen(draft, error.data)
                     self._resolve(draft, asker)
                 elif error.reason == "INVALID_ARGUMENT":
                     output.note(error.message)
+                    _reopen(draft, {})
                     self._edit(draft, asker)
                     self._resolve(draft, asker)
                 else:
                     raise
             else:
                 return
+
+
+def _reopen(draft: _Draft, conflict: Mapping[str, str]) -> None:
+    """Forgets what was decided about the name that the agent complains of; about all where it names none."""
+    named = [choice for choice in draft.secrets if choice.offered.key == conflict.get("key", "")]
+    for choice in named or draft.secrets:
+        choice.on_conflict = share_pb2.CONFLICT_CHOICE_UNSPECIFIED
+    if not named:
+        draft.on_conflict = share_pb2.CONFLICT_CHOICE_UNSPECIFIED
 
 
 def _not_blank(text: str) -> str:
