@@ -14,6 +14,9 @@ from keybatond.services.share_view import Offer, Session
 
 WATCH_BACKLOG = 32  # snapshots that wait for one slow watcher; the oldest are dropped, the last never is
 _BEGINNING = {Role.SEND: State.SEEKING, Role.RECEIVE: State.ANNOUNCING}
+# Seconds that a state may last; the first ones share the session's own timeout. A Photosphere POST takes up to 60 s, and a
+# review as long on the other side.
+_PHASES = {State.AUTHENTICATED: 70.0, State.REVIEW: REVIEW_SECONDS, State.DELIVERED: REVIEW_SECONDS + 60.0}
 _AWAITS_CODE = frozenset({State.ANNOUNCING, State.CODE_NEEDED})
 
 
@@ -89,8 +92,8 @@ class Run:
         if self.ended or state not in NEXT_STATES[self.session.role][self.session.state]:
             raise RuntimeError(f"no step from {self.session.state.name} to {state.name}")
         self._show(replace(self.session, state=state, needs_code=self._needs_code(state)))
-        if state is State.REVIEW or (state is State.AUTHENTICATED and self.session.role is Role.SEND):
-            self._phase(REVIEW_SECONDS)  # the peer's person may now look at it for as long
+        if state in _PHASES:
+            self._phase(_PHASES[state])
 
     def show_peer(self, *, name: str | None = None, address: str | None = None) -> None:
         """Sets what is known of the other side; text of the peer is made plain."""

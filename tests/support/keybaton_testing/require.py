@@ -81,6 +81,7 @@ PARTS: dict[str, Part] = {
     "shells": Part(_programs("bash", "zsh", "fish"), "apt-get install bash bash-completion zsh fish"),
     "man": Part(_programs("man"), "apt-get install man-db"),
     "buf": Part(_programs("buf"), "npm install -g @bufbuild/buf"),
+    "node": Part(_programs("node"), "apt-get install nodejs"),
     "node-dotenv": Part(lambda: node_dotenv.folder() is not None, "apt-get install nodejs npm; npm install -g dotenv"),
     "tmux": Part(_programs("tmux"), "apt-get install tmux"),
     "pass": Part(_programs("pass", "gpg"), "apt-get install pass gnupg"),
