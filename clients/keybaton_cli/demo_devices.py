@@ -41,7 +41,7 @@ class DemoDevice:
             self.env[variable] = str(root / folder)
         settings = root / "config" / "keybaton"
         settings.mkdir(mode=0o700)
-        (settings / "config.toml").write_text(f'device_name = "{name}"\n')
+        (settings / "config.toml").write_text(f'device_name = "{name}"\ninterfaces = ["lo"]\n')
         self._client: Client | None = None
         self._pid = 0
 

@@ -123,7 +123,7 @@ class Parts:
     def interfaces(self) -> PsutilInterfaces:
         from keybatond.adapters.net_interfaces import PsutilInterfaces
 
-        return PsutilInterfaces()
+        return PsutilInterfaces(self.settings.interfaces)
 
     @cached_property
     def discovery(self) -> UdpDiscovery:

@@ -121,7 +121,11 @@ class Interface:
 
 
 class Interfaces(Protocol):
-    """The interfaces of this machine, read afresh by each call."""
+    """The interfaces of this machine that may be used, read afresh by each call."""
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the person chose some: then nothing may leave by another one, as by the default route."""
 
     def up(self) -> list[Interface]:
         """Every address of every interface that is up, IPv4 and IPv6."""

@@ -22,6 +22,7 @@ class Settings:
     device_name: str = ""  # empty: the host's name
     idle_lock_minutes: int = 60  # 0: never
     lock_with_session: bool = True  # on suspend and when the screen is locked
+    interfaces: tuple[str, ...] = ()  # names of those that shares use; empty: all
 
     @classmethod
     def read(cls, path: Path) -> Settings:
@@ -54,13 +55,14 @@ class Settings:
             problem = _problem(key, value)
             if problem:
                 raise StartRefused(f"{path}, line {_line_of(text, key)}: {problem}")
-        return cls(**values)
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 _EXPECTED: Mapping[str, str] = {
     "device_name": f"a text of at most {DEVICE_NAME_MAX_BYTES} bytes without control characters",
     "idle_lock_minutes": f"a whole number from 0 (never) to {IDLE_LOCK_MAX_MINUTES}",
     "lock_with_session": "true or false",
+    "interfaces": 'a list of names such as ["eth0", "wlan0"]',
 }
 
 
@@ -70,6 +72,7 @@ def _problem(key: str, value: object) -> str:
         return f"expected one of {', '.join(_EXPECTED)}; this key is unknown."
     fit = {
         "device_name": isinstance(value, str) and _fits_device_name(value),
+        "interfaces": isinstance(value, list) and all(isinstance(name, str) and name for name in value),
         "idle_lock_minutes": type(value) is int and 0 <= value <= IDLE_LOCK_MAX_MINUTES,
     }.get(key, isinstance(value, bool))
     return "" if fit else f"{key}: expected {_EXPECTED[key]}."

@@ -49,6 +49,8 @@ class RealNeighbours(Neighbours):
 
     def _discovery(self, host: int) -> UdpDiscovery:
         class Inside:
+            restricted = False
+
             def up(self) -> list[Interface]:
                 with one.inside():
                     return PsutilInterfaces().up()

@@ -16,7 +16,7 @@ from keybaton_testing.require import require
 from keybatond.adapters.net_interfaces import PsutilInterfaces
 from keybatond.adapters.udp_discovery import DATAGRAM_MAX, PORT, QUEUE_MAX, UdpDiscovery, UdpEndpoint
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Interface
+from keybatond.ports import Address, DatagramEndpoint, Interface
 
 SOON = 2.0  # seconds, for what must arrive
 SILENCE = 0.1  # seconds, for what must not
@@ -24,6 +24,8 @@ SILENCE = 0.1  # seconds, for what must not
 
 class HostInterfaces:
     """The interfaces of a lab host, whatever network the caller is in."""
+
+    restricted = False
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -314,3 +316,41 @@ def test_the_lab_ends_what_runs_in_it() -> None:
     assert not folder.exists()
     assert namespace not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert not process_exists(int(stray))
+
+
+def test_chosen_interfaces_keep_datagrams_off_the_others(lab: Lab) -> None:
+    """With interfaces chosen, a neighbour on another one hears nothing, and loopback still works."""
+    one, other = lab.host("one"), lab.host("other")
+    assert asyncio.run(_heard(one, other, ())) == (True, True)
+    assert asyncio.run(_heard(one, other, ("lo",))) == (False, True)
+
+
+async def _heard(one: Host, other: Host, chosen: tuple[str, ...]) -> tuple[bool, bool]:
+    """Whether a broadcast of `one`, using `chosen`, reaches `other` and a second agent on `one` itself."""
+
+    class Chosen(HostInterfaces):
+        restricted = bool(chosen)
+
+        def up(self) -> list[Interface]:
+            with one.inside():
+                return PsutilInterfaces(chosen).up()
+
+    with other.inside():
+        far = await UdpDiscovery(HostInterfaces(other)).listen()
+    with one.inside():
+        near = await UdpDiscovery(HostInterfaces(one)).listen()
+        sender = await UdpDiscovery(Chosen(one)).solicit()
+    try:
+        await sender.broadcast(b"hello")
+        return await _comes(far), await _comes(near)
+    finally:
+        for endpoint in (far, near, sender):
+            await endpoint.close()
+
+
+async def _comes(endpoint: DatagramEndpoint) -> bool:
+    try:
+        async with asyncio.timeout(SILENCE * 5):
+            return (await endpoint.receive())[0] == b"hello"
+    except TimeoutError:
+        return False

@@ -30,6 +30,8 @@ DATABASE = {"type": "database", "name": "photos", "description": "", "path": "/p
 class OneInterface:
     """The Interfaces port of a host with one address."""
 
+    restricted = False
+
     def __init__(self, host: FakeHost) -> None:
         self._host = host
 

@@ -9,7 +9,18 @@ from keybatond.ports import Interface
 
 
 class PsutilInterfaces:
-    """Implements Interfaces. A call takes well below a millisecond and never raises: what cannot be read is left out."""
+    """Implements Interfaces. A call takes well below a millisecond and never raises: what cannot be read is left out.
+
+    `only`: names of the interfaces to use; all when empty.
+    """
+
+    def __init__(self, only: tuple[str, ...] = ()) -> None:
+        self._only = frozenset(only)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether only some may be used."""
+        return bool(self._only)
 
     def up(self) -> list[Interface]:
         """Every address of every interface that is up, IPv4 and IPv6."""
@@ -22,7 +33,7 @@ class PsutilInterfaces:
         found: list[Interface] = []
         for label, entries in addresses.items():
             name = label.partition(":")[0]  # an IPv4 alias, as `eth0:1`
-            if name not in stats or not stats[name].isup:
+            if name not in stats or not stats[name].isup or (self._only and name not in self._only):
                 continue
             try:
                 index = socket.if_nametoindex(name)

@@ -140,8 +140,9 @@ class UdpEndpoint:
         for name, broadcast in {(one.name, one.broadcast): None for one in up if one.broadcast}:
             index = next(one.index for one in up if one.name == name)
             sent += self._send_through(index, data, broadcast or "")
-        for host in (LIMITED_BROADCAST, LOOPBACK_BROADCAST):
-            sent += self._send(self._v4, data, (host, PORT))
+        if not self._interfaces.restricted:  # it leaves by the default route, whichever interface that is
+            sent += self._send(self._v4, data, (LIMITED_BROADCAST, PORT))
+        sent += self._send(self._v4, data, (LOOPBACK_BROADCAST, PORT))
         for index in _multicast_indexes(up):
             sent += self._send(self._v6, data, (GROUP, PORT, 0, index))
         return sent

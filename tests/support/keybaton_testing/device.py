@@ -47,6 +47,7 @@ class Device:
     """
 
     prefix: tuple[str, ...] = ()  # what puts a command into the device
+    interfaces: tuple[str, ...] = ("lo",)  # those its agent uses: a test never speaks to the machine's real networks
 
     def __init__(self, name: str = "device", *, root: Path | None = None) -> None:
         self.name = name
@@ -57,6 +58,10 @@ class Device:
         self.root = root
         self.env = {"PATH": PATH, "LANG": "C.UTF-8", "TERM": "xterm-256color", **device_environment(root)}
         self.env["PATH"] = f"{_program_folder(root)}:{PATH}"
+        if self.interfaces:
+            settings = root / "config" / "keybaton"
+            settings.mkdir(mode=0o700, exist_ok=True)
+            (settings / "config.toml").write_text(f"interfaces = {json.dumps(self.interfaces)}\n")
         self.stack.callback(self.stop_agent)
 
     @property

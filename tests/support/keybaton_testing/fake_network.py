@@ -98,6 +98,8 @@ class FakeHost:
 class FakeInterfaces:
     """The Interfaces port with one network card."""
 
+    restricted = False
+
     def __init__(self, address: str) -> None:
         self._address = address
 

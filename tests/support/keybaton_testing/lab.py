@@ -33,7 +33,8 @@ from keybaton_testing.require import require
 COMMAND_SECONDS = 20
 NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
-_OURS = re.compile(r"kb(\d+)x\d+-\w+")
+_OURS = re.compile(r"kb(\d+)x\d+-\w+")  # namespaces
+_OUR_FOLDERS = re.compile(r"kbl(\d+)-\w+")
 _numbers = itertools.count(1)
 
 
@@ -45,6 +46,8 @@ def _ip(*commands: str) -> None:
 
 class Host(Device):
     """A device in a network namespace. `addresses` are its IPv4 addresses in the order of its networks."""
+
+    interfaces = ()
 
     def __init__(self, name: str, namespace: str, root: Path, addresses: list[str]) -> None:
         super().__init__(name, root=root)
@@ -123,7 +126,7 @@ class Lab:
 
     def __enter__(self) -> Self:
         _sweep()
-        self._folder = Path(tempfile.mkdtemp(prefix="kbl-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"kbl{os.getpid()}-"))
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         try:
             self._namespace(self._switch)
@@ -243,13 +246,15 @@ def _remove(namespace: str) -> None:
 
 
 def _sweep() -> None:
-    """Removes the namespaces of test runs that were killed."""
-    if not NAMESPACES.is_dir():
-        return
-    for entry in NAMESPACES.iterdir():
+    """Removes the namespaces and folders of test runs that were killed."""
+    for entry in NAMESPACES.iterdir() if NAMESPACES.is_dir() else ():
         ours = _OURS.fullmatch(entry.name)
         if ours and not Path(f"/proc/{ours[1]}").exists():
             _remove(entry.name)
+    for folder in Path(tempfile.gettempdir()).iterdir():
+        ours = _OUR_FOLDERS.fullmatch(folder.name)
+        if ours and not Path(f"/proc/{ours[1]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
