@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import keybaton_testing
+from keybaton_testing.lab import Lab
 from keybaton_testing.processes import process_exists
 from keybaton_testing.require import require
 
@@ -57,17 +58,17 @@ def test_a_killed_lab_is_removed_by_the_next_one() -> None:
     """Its namespaces carry the dead process's id."""
     require("root", "netns")
     script = (
-        "import os, signal\nfrom keybaton_testing.lab import Lab\nlab = Lab().__enter__()\nprint(lab.host('a').namespace)\n"
+        "import os, signal\nfrom keybaton_testing.lab import Lab\nlab = Lab().__enter__()\na = lab.host('a')\n"
+        "print(a.namespace, a.root)\n"
         "os.sys.stdout.flush()\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
-    namespace = killed.stdout.strip()
-    assert (Path("/run/netns") / namespace).exists()
-    subprocess.run([*COMMAND, "--", "true"], timeout=30, check=True)
-    from keybaton_testing.lab import Lab
-
+    namespace, folder = (Path(text) for text in killed.stdout.split())
+    assert ("/run/netns" / namespace).exists()
+    assert folder.exists()
     with Lab():
-        assert not (Path("/run/netns") / namespace).exists()
+        assert not ("/run/netns" / namespace).exists()
+        assert not folder.exists()
 
 
 def test_an_ordinary_user_has_a_lab_too() -> None:

@@ -128,6 +128,17 @@ def test_a_network_that_loses_packets_still_hands_over(lab: Lab, lossy: str) -> 
     assert_handed_over(alice, bob)
 
 
+@pytest.mark.parametrize("default_route", [True, False], ids=["default route", "no default route"])
+def test_the_photosphere_protocol_hands_over_as_well(lab: Lab, default_route: bool) -> None:
+    """Named on both sides; our announcements reach where those of a real Photosphere do not."""
+    alice = stock(lab.host("alice", default_route=default_route, ipv6=False))
+    bob = prepare(lab.host("bob", default_route=default_route, ipv6=False))
+    receive, send = receiving(bob, "--photosphere", code="4321"), sending(alice, "--photosphere", code="4321")
+    for command in (send, receive):
+        assert outcome(command)[0] == 0, command.lines
+    assert bob.keybaton("get", "cloud", "--field", "secretAccessKey").stdout == f"{SECRET_KEY}\n"
+
+
 def test_where_broadcasts_are_filtered_a_named_host_is_found(lab: Lab) -> None:
     """A wireless network that keeps its clients' broadcasts from each other; `--to HOST` asks that host alone."""
     require("nft")
