@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from keybaton_cli import exits
 from keybatond.errors import Reason, ShareReason
 
