@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import pwd
 import site
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 import keybaton_testing
 from keybaton_testing.lab import Lab
-from keybaton_testing.processes import process_exists
+from keybaton_testing.processes import process_exists, wait_until
 from keybaton_testing.require import require
 
 pytestmark = pytest.mark.e2e
@@ -52,6 +56,48 @@ def test_two_devices_open_and_end_with_the_input() -> None:
         lab.stdout.close()
     assert not any(Path(script).exists() for script in scripts)
     assert not any(process_exists(pid) for pid in pids)
+
+
+def test_on_a_terminal_the_devices_are_two_panes() -> None:
+    """A command typed in the first pane runs on the first device; leaving tmux ends the lab."""
+    require("root", "netns", "tmux")
+    terminal, inner = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("TMUX", None)
+    lab = subprocess.Popen(COMMAND, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True)
+    os.close(inner)
+    reading = threading.Thread(target=_drain, args=(terminal,), daemon=True)
+    reading.start()
+    try:
+        folders = Path(tempfile.gettempdir())
+        wait_until(lambda: bool(list(folders.glob(f"kbl{lab.pid}-*/alice/tmux"))), "tmux of the lab", seconds=30)
+        tmux = ["tmux", "-S", str(next(folders.glob(f"kbl{lab.pid}-*/alice/tmux")))]
+
+        def screen(*arguments: str) -> str:
+            return subprocess.run([*tmux, *arguments], capture_output=True, text=True, check=False).stdout
+
+        wait_until(lambda: len(screen("list-panes", "-t", "lab").splitlines()) == 2, "two panes")
+        wait_until(lambda: "lab" in screen("list-clients"), "the attached terminal")
+        screen("send-keys", "-t", "lab:0.0", "keybaton status", "Enter")
+        wait_until(
+            lambda: "unlocked" in screen("capture-pane", "-p", "-t", "lab:0.0"), "the status of alice", seconds=20
+        )
+        assert "unlocked" not in screen("capture-pane", "-p", "-t", "lab:0.1")
+        screen("detach-client", "-s", "lab")
+        assert lab.wait(30) == 0
+    finally:
+        lab.kill()
+        lab.wait()
+        reading.join(5)
+        os.close(terminal)
+    assert not list(folders.glob(f"kbl{lab.pid}-*"))
+
+
+def _drain(terminal: int) -> None:
+    """Reads what is drawn, so that drawing never blocks."""
+    with contextlib.suppress(OSError):  # EIO: the last program on the terminal has ended
+        while os.read(terminal, 65536):
+            pass
 
 
 def test_a_killed_lab_is_removed_by_the_next_one() -> None:
