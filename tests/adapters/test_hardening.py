@@ -109,7 +109,7 @@ def test_slots_come_back_when_keys_are_dropped_and_more_keys_than_slots_still_wo
         assert [type(key) for key in keys[count:]] == [SecretBytes] * 5
         del keys
         gc.collect()
-    assert len(holder.hold(SecretBytes(b"x" * 100))) == 100
+    assert len(holder.hold(SecretBytes(b"x" * 300))) == 300
 
 
 def test_without_permission_to_lock_it_goes_on_and_says_so_once() -> None:

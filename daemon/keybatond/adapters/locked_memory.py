@@ -9,12 +9,13 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import threading
 
 from keybaton_core.secret import SecretBytes
 from keybatond.ports import Log
 
-SLOT_BYTES = 64  # the longest key; each starts at a multiple of it
-_HELD_PAGES = 1  # 64 keys of 64 bytes: the agent has fewer than ten
+SLOT_BYTES = 256  # for the keys of one vault, which are 192 bytes; each slot starts at a multiple of it
+_HELD_PAGES = 1  # 16 slots: one vault is open, a second one for a moment during a rekey
 
 
 class _Slots:
@@ -80,10 +81,12 @@ class LockedMemory:
         self._log = log
         self._slots: _Slots | None = None
         self._refused = False
+        self._mutex = threading.Lock()  # a rekey holds its keys from a worker thread
 
     def hold(self, key: SecretBytes) -> SecretBytes:
-        """Moves `key` into a slot. Keys above 64 bytes, or where RLIMIT_MEMLOCK allows no page, stay ordinary secrets."""
-        taken = self._take(len(key)) if len(key) <= SLOT_BYTES else None
+        """Moves `key` into a slot. Keys above 256 bytes, or where RLIMIT_MEMLOCK allows no page, stay ordinary secrets."""
+        with self._mutex:
+            taken = self._take(len(key)) if len(key) <= SLOT_BYTES else None
         with key.reveal_view() as value:
             if taken is not None and self._slots is not None:
                 held: SecretBytes = _LockedSecret(value, self._slots, *taken)
