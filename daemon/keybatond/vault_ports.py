@@ -130,6 +130,9 @@ class VaultStore(Protocol):
     def unpin(self) -> None:
         """Lets `reader` see the newest state again."""
 
+    async def fold(self) -> None:
+        """Leaves no copy of replaced rows in a log, as far as readers allow; no error when it cannot."""
+
     async def snapshot(self, job: Callable[[VaultReader], T]) -> T:
         """Runs `job` in a thread on one consistent state, however long it takes."""
 

@@ -140,6 +140,9 @@ class WholeVault:
         vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
         header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
         target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+        vault_key.wipe()
+        self._flush_reads()
+        await self._store.barrier()
 
         def copy(reader: VaultReader, writer: VaultWriter) -> Totals:
             writer.put_header(header.encode())
@@ -216,6 +219,7 @@ class WholeVault:
                 copy_vault(writer, writer, source, target, self._entropy, progress, in_place=True)
                 writer.put_header(header.encode())
 
+            self._flush_reads()
             self._may_write.clear()
             try:
                 await self._store.barrier()
@@ -235,6 +239,7 @@ class WholeVault:
                     target.keys.wipe()
             finally:
                 self._may_write.set()
+            await self._store.fold()
 
     async def _restore(
         self,
@@ -258,6 +263,7 @@ class WholeVault:
                 writer.put_header(header.encode())
                 return copy_vault(reader, writer, source, target, self._entropy, progress, in_place=False)
 
+            self._flush_reads()
             self._may_write.clear()
             try:
                 await self._store.barrier()

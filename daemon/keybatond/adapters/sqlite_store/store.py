@@ -94,8 +94,11 @@ class SqliteStore:
             await passed.wait()
 
     def pin(self) -> None:
-        self.reader().totals()
-        assert self._reading is not None
+        if self._frozen:
+            self._close_reader()
+        self.reader()
+        if self._frozen or self._reading is None:
+            raise KeybatonError(Reason.STORAGE_READ_ONLY, problem="no room for the log")
         with translated():
             self._reading.execute("BEGIN")
         self.reader().totals()  # a transaction's view begins with its first read
@@ -104,6 +107,9 @@ class SqliteStore:
         if self._reading is not None and self._reading.in_transaction:
             with translated():
                 self._reading.execute("ROLLBACK")
+
+    async def fold(self) -> None:
+        await asyncio.to_thread(self._fold_log)
 
     async def snapshot(self, job: Callable[[VaultReader], T]) -> T:
         return await asyncio.to_thread(self._snapshot, job)
@@ -261,7 +267,7 @@ class SqliteStore:
             raise KeybatonError(Reason.STORAGE_FAILED, problem="writer hangs")
 
     def _fold_log(self) -> None:
-        """Brings a sound vault's log into its file; a damaged vault keeps its log as it is."""
+        """Brings a sound vault's log into its file and empties it; a damaged vault keeps its log as it is."""
         with (
             contextlib.suppress(KeybatonError, sqlite3.Error),
             contextlib.closing(self._connect_writer()) as connection,
