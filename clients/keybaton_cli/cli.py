@@ -28,6 +28,7 @@ secrets_group = LazyGroup(
         "view": (_C + "secrets:view", "Show one secret, its values masked."),
         "edit": (_C + "secrets_edit:edit", "Change fields or the name."),
         "remove": (_C + "secrets_edit:remove", "Remove a secret (undo brings it back)."),
+        "import": (_C + "secrets_import:import_secrets", "Take over secrets from a file or another program."),
         "send": (_C + "send:send_secret", "Hand a secret to another device on this network."),
         "receive": (_C + "receive:receive_secret", "Take a secret from another device on this network."),
     },
@@ -104,7 +105,7 @@ service_group = LazyGroup(
 )
 
 _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Everyday", ("get", "secrets", "dbs", "env", "shares")),
+    ("Everyday", ("get", "run", "secrets", "dbs", "env", "shares")),
     ("State and keys", ("init", "status", "lock", "unlock", "vault")),
     ("History", ("history", "undo")),
     ("Machine", ("doctor", "service", "completion", "demo")),
@@ -114,6 +115,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "get": (_C + "get:get", "Print one value."),
     "secrets": ("keybaton_cli.cli:secrets_group", "Add, list, view, edit, remove, import, send and receive secrets."),
     "dbs": ("keybaton_cli.cli:dbs_group", "The same for databases."),
+    "run": (_C + "run:run", "Run a program with an environment's variables."),
     "env": ("keybaton_cli.cli:env_group", "A project's environment variables."),
     "shares": (_C + "shares:shares", "Shares that run or have just ended; resume or cancel one."),
     "init": (_C + "init:init", "Make this device's vault and its key."),
@@ -162,6 +164,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     app = App(json=_json_asked(arguments))
+    if "_KEYBATON_COMPLETE" in os.environ:
+        from keybaton_cli.shells import register
+
+        register()
     try:
         result = cli.main(arguments, prog_name="keybaton", standalone_mode=False, obj=app)
         sys.stdout.flush()
@@ -190,8 +196,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _json_asked(arguments: list[str]) -> bool:
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options
+    if "--" in arguments:
+        arguments = arguments[: arguments.index("--")]
+    elif arguments[:1] == ["run"]:
+        return False  # what looks like an option may be the program's
+    return "--json" in arguments
 
 
 def _streams_events(arguments: list[str]) -> bool:

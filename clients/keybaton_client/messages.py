@@ -5,6 +5,7 @@ from keybaton_client.wire import blob, bytes_field, fields, message_field, numbe
 GET_ITEM = "/keybaton_api.agent.v1.VaultService/GetItem"
 LIST_ITEMS = "/keybaton_api.agent.v1.VaultService/ListItems"
 PUT_ITEM = "/keybaton_api.agent.v1.VaultService/PutItem"
+GET_ENVIRONMENT = "/keybaton_api.agent.v1.EnvService/GetEnvironment"
 
 SECRET = 1  # ITEM_KIND_SECRET
 CREATE = 1  # PUT_MODE_CREATE
@@ -61,6 +62,26 @@ def put_answer(data: bytes) -> tuple[str, str, int, int]:
         if key == 1:
             summary += blob(content)  # several parts of one message are merged by joining them
     return _summary(summary)
+
+
+def environment_request(project: str, environment: str) -> bytes:
+    """GetEnvironmentRequest."""
+    return bytes_field(1, project.encode()) + bytes_field(2, environment.encode())
+
+
+def environment_answer(data: bytes) -> dict[bytes, bytes]:
+    """Name and value of each variable of a GetEnvironmentResponse."""
+    variables = {}
+    for key, content in fields(data):
+        if key == 1:
+            name = value = b""
+            for part, inner in fields(blob(content)):
+                if part == 1:
+                    name = blob(inner)
+                elif part == 2:
+                    value = blob(inner)
+            variables[name] = value
+    return variables
 
 
 def _summary(data: bytes) -> tuple[str, str, int, int]:

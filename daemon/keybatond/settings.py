@@ -55,7 +55,9 @@ class Settings:
             problem = _problem(key, value)
             if problem:
                 raise StartRefused(f"{path}, line {_line_of(text, key)}: {problem}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        if "interfaces" in values:
+            values["interfaces"] = tuple(values["interfaces"])
+        return cls(**values)
 
 
 _EXPECTED: Mapping[str, str] = {
