@@ -23,7 +23,9 @@ def completion(app: App, shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     from keybaton_cli.cli import cli
+    from keybaton_cli.shells import register
 
+    register()
     made = get_completion_class(shell)
     if made is None:
         raise click.UsageError(f"{shell} is not known.")
