@@ -89,9 +89,7 @@ def _summary(data: bytes) -> tuple[str, str, int, int]:
     version = changed = 0
     for key, content in fields(data):
         if key == 1:
-            for part, value in fields(blob(content)):
-                if part == 2:
-                    name = text(value)
+            name = _reference_name(blob(content), name)
         elif key == 3:
             version = number(content)
         elif key == 4:
@@ -99,3 +97,13 @@ def _summary(data: bytes) -> tuple[str, str, int, int]:
         elif key == 5:
             kind = text(content)
     return name, kind, version, changed - (changed >> 63 << 64)
+
+
+def _reference_name(reference: bytes, name: str) -> str:
+    """The name in an ItemRef, or `name` where it holds none."""
+    if reference.startswith(b"\x08\x01\x12") and len(reference) == 4 + reference[3] < 0x84:
+        return text(reference[4:])  # a secret with a short name and nothing more: nearly all there are
+    for part, value in fields(reference):
+        if part == 2:
+            name = text(value)
+    return name

@@ -49,25 +49,33 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 def fields(data: bytes) -> list[tuple[int, int | bytes]]:
     """Every field in order as (number, integer or bytes). Raises WireError; groups, which proto3 lacks, are refused."""
     found: list[tuple[int, int | bytes]] = []
-    at = 0
-    while at < len(data):
-        key, at = _read_varint(data, at)
+    at, end = 0, len(data)
+    while at < end:
+        # Keys, lengths and numbers below 128 are one octet, which is nearly all of them: no call for those.
+        key = data[at]
+        at += 1
+        if key > 0x7F:
+            key, at = _read_varint(data, at - 1)
         number, kind = key >> 3, key & 7
         if not 0 < number < 2**29:
             raise WireError("field number out of range")
-        if kind == _VARINT:
-            value, at = _read_varint(data, at)
-            found.append((number, value))
-            continue
-        if kind == _BYTES:
-            size, at = _read_varint(data, at)
+        if not kind & ~_BYTES:  # _BYTES or _VARINT: an integer follows
+            if at == end:
+                raise WireError("cut field")
+            size = data[at]
+            at += 1
+            if size > 0x7F:
+                size, at = _read_varint(data, at - 1)
+            if kind == _VARINT:
+                found.append((number, size))
+                continue
         elif kind == _FIXED64:
             size = 8
         elif kind == _FIXED32:
             size = 4
         else:
             raise WireError("unknown wire type")
-        if size > len(data) - at:
+        if size > end - at:
             raise WireError("cut field")
         found.append((number, data[at : at + size]))
         at += size
