@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ async def serve(agent: Agent, ready: Callable[[], None], stopping: Callable[[], 
         loop.add_signal_handler(number, tell, number)
     await agent.server.start(agent.services)
     ready()
-    agent.log.event("started")
+    agent.log.event("started", pid=os.getpid())
     tasks = [asyncio.create_task(_background(agent, told, work, 0.0)) for work in agent.background]
     tasks += [asyncio.create_task(_background(agent, told, work, LATER_SECONDS)) for work in agent.later]
     try:

@@ -19,7 +19,8 @@ Value = str | int | float | bool | None
 
 # Every field that an event may have. Ids, reasons, counts and durations: never a name, a value, a code, a key or an address.
 FIELDS = frozenset({
-    "error", "items", "keystore", "kind", "method", "port", "protocol", "reason", "role", "seconds", "session", "signal", "state", "where",
+    "error", "items", "keystore", "kind", "method", "pid", "port", "protocol", "reason", "role", "seconds", "session", "signal",
+    "state", "where",
 })  # fmt: skip
 
 _FIT = re.compile(r"[A-Za-z0-9._:/+-]{0,128}")
