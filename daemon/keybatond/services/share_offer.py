@@ -20,9 +20,8 @@ _SHOWN_CHARACTERS = 500
 class ShareVault(Protocol):
     """What shares need of the vault service."""
 
-    @property
-    def is_open(self) -> bool:
-        """False while it is locked or absent."""
+    def count(self) -> int:
+        """How many items there are. VAULT_LOCKED, VAULT_ABSENT."""
 
     def get(self, ref: ItemRef, *, client: str = "") -> Item:
         """NOT_FOUND, VAULT_LOCKED, VAULT_ABSENT."""

@@ -10,9 +10,11 @@ from typing import Any
 
 from keybaton_core.host_port import split_host_port
 from keybaton_core.photosphere_payload import check_sendable
-from keybatond.errors import KeybatonError, Reason, ShareFailed, ShareReason
+from keybatond.errors import KeybatonError, Reason, ShareReason
 from keybatond.ports import Clock, Entropy, Log
 from keybatond.services.deadlines import within
+from keybatond.services.share_codes import DEFAULT_DIGITS, checked_code, make_code
+from keybatond.services.share_life import live
 from keybatond.services.share_offer import ShareVault, offer_alone
 from keybatond.services.share_outgoing import build_payload
 from keybatond.services.share_run import Run
@@ -34,24 +36,13 @@ KEEP_SECONDS = 600  # an ended session can still be looked at
 MAX_TIMEOUT_SECONDS = 600
 MAX_RUNNING = 32  # sends at once; each holds sockets and a payload
 MAX_KEPT = 200  # ended sessions, against a client that starts them in a loop
-OVERDUE_SECONDS = 5  # a driver keeps its own deadline and knows the better reason; this one makes sure
-FAREWELL_SECONDS = 70  # after the outcome a receiver still answers the sender, who may ask for up to 60 s at a time
 CLOSE_SECONDS = 2  # what an ended session gets for its farewell when the agent stops
-_CHECK_SECONDS = 15.0  # a phase may shorten the limit while the guard sleeps
-_CODE = re.compile(r"[0-9]{4,8}", re.ASCII)
 _NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_FOREIGN_CODE_MAX = 256
-_CODE_TRIES = 64
 
 PHOTOSPHERE_HINT = (
     "Photosphere's protocol cannot protect against somebody on the same network who can read or deliver in your place; "
     "use it only where you trust everyone on it."
 )
-_END_STATES = {
-    ShareReason.CANCELLED: State.CANCELLED,
-    ShareReason.EXPIRED: State.EXPIRED,
-    ShareReason.DECLINED: State.DECLINED,
-}
 
 
 class ShareService:
@@ -82,10 +73,11 @@ class ShareService:
     def start_send(self, start: StartSend) -> Session:
         """Starts to send.
 
-        Raises KeybatonError: INVALID_ARGUMENT, INVALID_CODE, NOT_FOUND, TOO_LARGE, VAULT_LOCKED, BUSY, SHUTTING_DOWN.
+        Raises KeybatonError: INVALID_ARGUMENT, INVALID_CODE, NOT_FOUND, TOO_LARGE, VAULT_LOCKED, VAULT_ABSENT,
+        BUSY, SHUTTING_DOWN.
         """
         timeout = self._admit(start.timeout_seconds)
-        self._require_open()
+        self._vault.count()  # VAULT_LOCKED or VAULT_ABSENT before anybody has typed a code
         if sum(1 for run in self._runs.values() if not run.ended) >= MAX_RUNNING:
             raise KeybatonError(Reason.BUSY, limit=str(MAX_RUNNING))
         self._check_peer(start.to)
@@ -94,7 +86,7 @@ class ShareService:
             problem = check_sendable(payload)
             if problem is not None:
                 raise KeybatonError(Reason.INVALID_ARGUMENT, field="items", problem=problem)
-        code = self._checked_code(start.code, start.protocol) if start.code else self._make_code(start)
+        code = self._code(start)
         offer = offer_alone(payload)
         main = payload.database.name if payload.database is not None else payload.secrets[0].name
         first = self._first(Role.SEND, start.protocol, code=code, name=main)
@@ -105,10 +97,16 @@ class ShareService:
         driver = self._send_drivers[start.protocol]
         return self._begin(run, lambda: driver.run(job, run))
 
+    def _code(self, start: StartSend) -> str:
+        if start.code:
+            return checked_code(start.code, start.protocol)
+        taken = frozenset(run.session.code for run in self._runs.values())
+        return make_code(self._entropy, start.protocol, start.digits or DEFAULT_DIGITS, taken)
+
     def start_receive(self, start: StartReceive) -> Session:
         """Starts to receive. Raises KeybatonError: BUSY, INVALID_ARGUMENT, INVALID_CODE, VAULT_LOCKED, SHUTTING_DOWN."""
         timeout = self._admit(start.timeout_seconds)
-        self._require_open()
+        self._vault.count()  # VAULT_LOCKED or VAULT_ABSENT before anybody has typed a code
         if any(run.session.role is Role.RECEIVE and not run.ended for run in self._runs.values()):
             raise KeybatonError(Reason.BUSY, limit="1")
         if start.code_is_final and not start.code:
@@ -118,7 +116,7 @@ class ShareService:
         first = self._first(Role.RECEIVE, start.protocol)
         run = ReceiveRun(first, self._clock, timeout, self._vault)
         if start.code:
-            run.give_code(self._checked_code(start.code, start.protocol))
+            run.give_code(checked_code(start.code, start.protocol))
         else:
             run.ask_code()
         job = ReceiveJob(start.code_is_final, timeout, start.offer_nonce or None)
@@ -144,10 +142,6 @@ class ShareService:
         except ValueError as error:
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="to", problem=str(error)) from None
 
-    def _require_open(self) -> None:
-        if not self._vault.is_open:
-            raise KeybatonError(Reason.VAULT_LOCKED)
-
     def _first(self, role: Role, protocol: ShareProtocol, *, code: str = "", name: str = "") -> Session:
         hint = PHOTOSPHERE_HINT if protocol is ShareProtocol.PHOTOSPHERE else ""
         state = State.SEEKING if role is Role.SEND else State.ANNOUNCING
@@ -156,82 +150,13 @@ class ShareService:
     def _begin(self, run: Run, drive: Callable[[], Coroutine[Any, Any, Ending]]) -> Session:
         session = run.session
         self._runs[session.id] = run
-        task = asyncio.create_task(self._live(run, drive), name=f"share {session.id}")
+        task = asyncio.create_task(live(run, drive, self._clock, self._log), name=f"share {session.id}")
         self._tasks[session.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(session.id, None))
         self._log.event(
             "share_started", session=session.id, role=session.role.name.lower(), protocol=session.protocol.name.lower()
         )
         return session
-
-    async def _live(self, run: Run, drive: Callable[[], Coroutine[Any, Any, Ending]]) -> None:
-        driver = asyncio.ensure_future(drive())
-        guard = asyncio.ensure_future(self._guard(run))
-        try:
-            await asyncio.wait({driver, guard}, return_when=asyncio.FIRST_COMPLETED)
-            if driver.done():
-                self._conclude(run, driver)
-            else:
-                run.end(State.EXPIRED, reason=ShareReason.EXPIRED.value)
-        finally:
-            run.end(State.CANCELLED, reason=ShareReason.CANCELLED.value)
-            driver.cancel()
-            guard.cancel()
-            await asyncio.gather(driver, guard, return_exceptions=True)
-            session = run.session
-            self._log.event("share_ended", session=session.id, state=session.state.name.lower(), reason=session.reason)
-
-    async def _guard(self, run: Run) -> None:
-        """Returns when the session, or its farewell after the end, is overdue."""
-        while True:
-            if run.ended_at is None:
-                left = run.limit + OVERDUE_SECONDS - self._clock.monotonic()
-            else:
-                left = run.ended_at + FAREWELL_SECONDS - self._clock.monotonic()
-            if left <= 0:
-                return
-            await self._clock.sleep(min(left, _CHECK_SECONDS))
-
-    def _conclude(self, run: Run, driver: asyncio.Future[Ending]) -> None:
-        try:
-            ending = driver.result()
-        except ShareFailed as failed:
-            run.end(_END_STATES.get(failed.reason, State.FAILED), reason=failed.reason.value, hint=failed.hint)
-        except asyncio.CancelledError:
-            run.end(State.CANCELLED, reason=ShareReason.CANCELLED.value)
-        except Exception as error:  # a fault of ours must not leave a session that never ends
-            self._log.event("share_broken", session=run.session.id, error=type(error).__name__)
-            run.end(
-                State.FAILED, reason=ShareReason.NETWORK.value, hint="An internal error ended the share; see the log."
-            )
-        else:
-            reason = ShareReason.DECLINED.value if ending.state is State.DECLINED else ""
-            run.end(ending.state, reason=reason, conflict=ending.conflict, hint=ending.hint)
-
-    # --- codes ---
-
-    def _make_code(self, start: StartSend) -> str:
-        digits = start.digits or 4
-        if not 4 <= digits <= 8:
-            raise KeybatonError(Reason.INVALID_ARGUMENT, field="digits", problem="is not 4 to 8")
-        taken = {run.session.code for run in self._runs.values()}
-        code = ""
-        for _ in range(_CODE_TRIES):  # a code serves one session only
-            if start.protocol is ShareProtocol.PHOTOSPHERE:  # the real sender makes no leading zero
-                lowest = 10 ** (digits - 1)
-                code = str(lowest + self._entropy.below(9 * lowest))
-            else:
-                code = str(self._entropy.below(10**digits)).zfill(digits)
-            if code not in taken:
-                break
-        return code
-
-    @staticmethod
-    def _checked_code(code: str, protocol: ShareProtocol) -> str:
-        foreign = protocol is ShareProtocol.PHOTOSPHERE  # there any text is a code
-        if not (0 < len(code) <= _FOREIGN_CODE_MAX if foreign else _CODE.fullmatch(code)):
-            raise KeybatonError(Reason.INVALID_CODE)
-        return code
 
     # --- looking on and deciding ---
 
@@ -251,7 +176,7 @@ class ShareService:
     def provide_code(self, session_id: str, code: str) -> Session:
         """Gives the receiver's code. INVALID_CODE, SESSION_NOT_FOUND, WRONG_STATE."""
         run = self._run(session_id)
-        code = self._checked_code(code, run.session.protocol)
+        code = checked_code(code, run.session.protocol)
         if not run.give_code(code):
             raise self._wrong_state(run)
         return run.session

@@ -23,6 +23,10 @@ class FakeVault:
     def _key(ref: ItemRef) -> tuple[ItemKind, str]:
         return ref.kind, ref.lookup_name()
 
+    def count(self) -> int:
+        self._require_open()
+        return len(self.items)
+
     def get(self, ref: ItemRef, *, client: str = "") -> Item:
         self._require_open()
         item = self.items.get(self._key(ref))

@@ -38,6 +38,12 @@ class ShareVaultContract:
         assert found.body == plain_secret("a", "one").body
         assert found.version == 1
 
+    async def test_it_counts_what_it_holds(self, vault: ShareVault) -> None:
+        """Items of every kind."""
+        assert vault.count() == 0
+        await vault.apply([Change(plain_secret("a"), PutMode.CREATE), Change(database("b"), PutMode.CREATE)])
+        assert vault.count() == 2
+
     def test_what_is_not_there_is_not_found(self, vault: ShareVault) -> None:
         """NOT_FOUND, and no other reason."""
         with pytest.raises(KeybatonError) as refused:
