@@ -1,11 +1,12 @@
 """The vault key and what is derived from it: sealing, keyed index tags and the keyed sum of rows. Knows no row format.
 
-The keys lie in one buffer that `wipe()` overwrites; ciphers are made for each use, so that none keeps a copy of a key.
+The keys lie in one secret that `wipe()` overwrites; ciphers are made for each use, so that none keeps a copy of a key.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -36,23 +37,25 @@ class KeysWiped(Exception):
 class VaultKeys:
     """The keys of one open vault."""
 
-    __slots__ = ("_group", "_index", "_link", "_row", "_sum", "_vault", "_wiped")
+    __slots__ = ("_group", "_index", "_keys", "_link", "_row", "_sum", "_vault", "_wiped")
 
-    def __init__(self, vault_key: SecretBytes, vault_id: bytes) -> None:
-        """`vault_key`: 32 bytes, copied. `vault_id`: the salt of HKDF-SHA256 (RFC 5869)."""
+    def __init__(
+        self, vault_key: SecretBytes, vault_id: bytes, hold: Callable[[SecretBytes], SecretBytes] = lambda keys: keys
+    ) -> None:
+        """`vault_key`: 32 bytes, copied. `vault_id`: the salt of HKDF-SHA256 (RFC 5869).
+
+        `hold` may move the keys, 192 bytes, to where they are better kept.
+        """
         if len(vault_key) != KEY_BYTES:
             raise ValueError("a vault key has 32 bytes")
-        self._vault = bytearray(vault_key.reveal())
-        self._row = self._derive(VAULT_ROW_KEY, vault_id)
-        self._index = self._derive(VAULT_INDEX_KEY, vault_id)
-        self._group = self._derive(VAULT_GROUP_KEY, vault_id)
-        self._link = self._derive(VAULT_LINK_KEY, vault_id)
-        self._sum = self._derive(VAULT_SUM_KEY, vault_id)
+        buffer = bytearray(vault_key.reveal_view())
+        for label in (VAULT_ROW_KEY, VAULT_INDEX_KEY, VAULT_GROUP_KEY, VAULT_LINK_KEY, VAULT_SUM_KEY):
+            buffer += HKDF(SHA256(), KEY_BYTES, salt=vault_id, info=label).derive(vault_key.reveal_view())
+        self._keys = hold(SecretBytes.over(memoryview(buffer)))
+        keys = self._keys.reveal_view()
+        parts = [keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES)]
+        self._vault, self._row, self._index, self._group, self._link, self._sum = parts
         self._wiped = False
-
-    def _derive(self, label: bytes, vault_id: bytes) -> bytearray:
-        hkdf = HKDF(SHA256(), KEY_BYTES, salt=vault_id, info=label)
-        return bytearray(hkdf.derive(self._vault))
 
     @property
     def wiped(self) -> bool:
@@ -62,12 +65,11 @@ class VaultKeys:
     def wipe(self) -> None:
         """Overwrites every key; later calls raise KeysWiped."""
         self._wiped = True
-        for key in (self._vault, self._row, self._index, self._group, self._link, self._sum):
-            key[:] = bytes(KEY_BYTES)
+        self._keys.wipe()
 
     def same_vault_key(self, vault_key: SecretBytes) -> bool:
         """Whether these keys come from `vault_key`."""
-        return not self._wiped and hmac.compare_digest(self._vault, vault_key.reveal())
+        return not self._wiped and hmac.compare_digest(self._vault, vault_key.reveal_view())
 
     def seal(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
         """Nonce, ciphertext and tag of AES-256-GCM. The caller draws a fresh nonce and counts seals up to SEALS_MAX."""
@@ -113,7 +115,7 @@ class VaultKeys:
             raise KeysWiped
         return int.from_bytes(hmac.digest(self._sum, lv(*parts), "sha256"))
 
-    def _tag(self, key: bytearray, *parts: bytes) -> bytes:
+    def _tag(self, key: memoryview, *parts: bytes) -> bytes:
         if self._wiped:
             raise KeysWiped
         return hmac.digest(key, lv(*parts), "sha256")[:INDEX_TAG_BYTES]

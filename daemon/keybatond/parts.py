@@ -93,10 +93,12 @@ class Parts:
 
     @cached_property
     def vault(self) -> VaultService:
+        from keybatond.adapters.locked_memory import LockedMemory
         from keybatond.adapters.sqlite_store import SqliteStore
         from keybatond.services.vault import VaultService
 
-        return VaultService(SqliteStore(self.paths.vault), clock=self.clock, entropy=self.entropy)
+        holder = LockedMemory(self.log)
+        return VaultService(SqliteStore(self.paths.vault), clock=self.clock, entropy=self.entropy, holder=holder)
 
     @cached_property
     def custody(self) -> CustodyService:

@@ -18,7 +18,7 @@ from keybaton_core.vault_header import ID_BYTES, Header, HeaderInvalid, HeaderNe
 from keybaton_core.vault_keys import KEY_BYTES, NONCE_BYTES, SealBroken, VaultKeys
 from keybaton_core.vault_rows import RowSealer, Totals
 from keybatond.errors import KeybatonError, Reason
-from keybatond.ports import Clock, Entropy, KeyOpener, KeyRecord, KeystoreKind, Progress
+from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, KeystoreKind, Progress
 from keybatond.services.vault_check import Check
 from keybatond.services.vault_copy import copy_vault
 from keybatond.services.vault_reads import FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
@@ -40,10 +40,12 @@ class OpenVault:
 class WholeVault:
     """One vault, without its items. All methods are called on the event loop's thread."""
 
-    def __init__(self, store: VaultStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: VaultStore, clock: Clock, entropy: Entropy, holder: KeyHolder | None = None) -> None:
+        """`holder`: keeps the keys of the open vault; without one they are ordinary secrets."""
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._hold = holder.hold if holder is not None else _as_it_is
         self._open: OpenVault | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._may_write = asyncio.Event()
@@ -67,7 +69,7 @@ class WholeVault:
         """Makes an empty vault and opens it. VAULT_EXISTS: a file that is there is never replaced, whatever it is."""
         vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
         header = self._wrapped(self._entropy.token(ID_BYTES), record, vault_key, wrapping_key)
-        sealer = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+        sealer = RowSealer(VaultKeys(vault_key, header.vault_id, self._hold), header.vault_id)
 
         def fill(writer: VaultWriter) -> None:
             writer.put_header(header.encode())
@@ -89,7 +91,7 @@ class WholeVault:
             raise KeybatonError(Reason.WRONG_KEY) from None
         if self._open is not None and self._open.sealer.keys.same_vault_key(vault_key):
             return
-        sealer = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+        sealer = RowSealer(VaultKeys(vault_key, header.vault_id, self._hold), header.vault_id)
         vault_key.wipe()
         with opening():
             sealer.open_totals(reader.totals())
@@ -212,7 +214,7 @@ class WholeVault:
             vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
             header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
             wrapping_key.wipe()
-            target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+            target = RowSealer(VaultKeys(vault_key, header.vault_id, self._hold), header.vault_id)
             vault_key.wipe()
 
             def job(writer: VaultWriter) -> None:
@@ -255,7 +257,7 @@ class WholeVault:
             vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
             header = self._wrapped(self._entropy.token(ID_BYTES), record, vault_key, wrapping_key)
             wrapping_key.wipe()
-            target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+            target = RowSealer(VaultKeys(vault_key, header.vault_id, self._hold), header.vault_id)
             vault_key.wipe()
             aside = f".replaced-{self._clock.now_ms()}" if replace and self._store.exists() else None
 
@@ -332,3 +334,7 @@ def _decoded(content: bytes) -> Header:
 
 def _record(header: Header) -> KeyRecord:
     return KeyRecord(KeystoreKind(header.kind), header.key_id.hex(), header.parameters)
+
+
+def _as_it_is(keys: SecretBytes) -> SecretBytes:
+    return keys
