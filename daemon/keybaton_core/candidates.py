@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 Endpoint = tuple[str, int, int]  # host, port, IPv6 scope
@@ -121,6 +121,8 @@ class CandidateBook:
                     self._active[candidate] = None
                     plan.open.append(candidate)
                     taken = True
+        for candidate in plan.drop:  # their next turn is not in this plan
+            self._queue(candidate)
         return plan
 
     def wake_at(self) -> float | None:
@@ -226,7 +228,8 @@ class CandidateBook:
         if not idle:
             return False
         oldest = min(idle, key=lambda c: c.since)
-        self.closed(oldest, now, failed=False)
+        del self._active[oldest]
+        oldest.place = Place.DEAD
         plan.drop.append(oldest)
         return True
 
@@ -243,11 +246,11 @@ class CandidateBook:
         beside = self._by_source.get(new.source, {})
         if len(beside) >= CANDIDATES_PER_SOURCE and not self._evict_dead(beside):
             return False
-        if len(self._known) < CANDIDATES_MAX or self._evict_dead(dict.fromkeys(self._known.values())):
+        if len(self._known) < CANDIDATES_MAX or self._evict_dead(self._known.values()):
             return True
         return self._evict_of_greediest(len(self._by_source.get(new.source, {})))
 
-    def _evict_dead(self, among: dict[Candidate, None]) -> bool:
+    def _evict_dead(self, among: Iterable[Candidate]) -> bool:
         dead = next((c for c in among if c.place is Place.DEAD), None)
         if dead is not None:
             self._forget(dead)

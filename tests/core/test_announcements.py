@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keybaton_core.announcements import (
@@ -18,8 +18,9 @@ from keybaton_core.announcements import (
     parse,
 )
 from keybaton_core.names import plain
+from keybaton_testing.fuzz import examples
 
-MANY = settings(max_examples=1000, deadline=None)
+MANY = examples(1000)
 NONCE = "0123456789abcdef" * 2
 FINGERPRINT = bytes(range(32))
 nonces = st.binary(min_size=16, max_size=16).map(bytes.hex)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keybaton_core.encoding import (
@@ -17,8 +17,9 @@ from keybaton_core.encoding import (
     lv,
     to_base64url,
 )
+from keybaton_testing.fuzz import examples
 
-MANY = settings(max_examples=1000, deadline=None)
+MANY = examples(1000)
 
 
 def test_a_length_is_written_as_leb128() -> None:

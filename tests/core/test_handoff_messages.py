@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keybaton_core import handoff_messages as wire
 from keybaton_core.encoding import Malformed, encode_object, to_base64url
 from keybaton_core.handoff_messages import Outcome, Refusal
 from keybaton_core.names import plain
+from keybaton_testing.fuzz import examples
 
-MANY = settings(max_examples=1000, deadline=None)
+MANY = examples(1000)
 
 
 def exactly(size: int) -> st.SearchStrategy[bytes]:
@@ -118,7 +119,7 @@ cut = st.tuples(
 ).map(lambda pair: pair[0][: pair[1]])
 
 
-@settings(max_examples=3000, deadline=None)
+@examples(3000)
 @given(st.one_of(st.binary(max_size=300), near, cut))
 def test_every_decoder_is_total(data: bytes) -> None:
     """Garbage, near misses and cut messages: a value, Malformed or WrongVersion, never another error."""

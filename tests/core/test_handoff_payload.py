@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keybaton_core.encoding import Malformed, encode_object
@@ -15,8 +15,9 @@ from keybaton_core.handoff_payload import PayloadTooLarge, decode_payload, encod
 from keybaton_core.items import LINK_SLOTS, SECRET_TYPES, VALUE_MAX_BYTES, DatabaseBody, SecretBody
 from keybaton_core.payload import DatabasePart, Payload, SecretPart
 from keybaton_core.secret import SecretBytes
+from keybaton_testing.fuzz import examples
 
-MANY = settings(max_examples=1000, deadline=None)
+MANY = examples(1000)
 
 letters = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp", "Cf"])
 names = st.text(letters, min_size=1, max_size=40).map(str.strip).filter(bool)

@@ -1,0 +1,12 @@
+"""How many generated examples a property test takes: its own number, times KEYBATON_FUZZ (a whole number, 1 by default)."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+
+def examples(count: int) -> settings:
+    """Settings for `count` examples, or more when asked for; no deadline for a single one."""
+    return settings(max_examples=count * int(os.environ.get("KEYBATON_FUZZ", "1")), deadline=None)
