@@ -17,6 +17,7 @@ from keybaton_core.photosphere_wire import (
     COMMON_NAME,
     DECLINED,
     INVALID_PAYLOAD,
+    NOT_FOUND,
     NOT_SAVED,
     SUCCESS,
     TOO_LARGE,
@@ -26,7 +27,7 @@ from keybaton_core.photosphere_wire import (
     format_announcement,
 )
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Clock, Discovery, Interfaces, RequestHead, Response, TlsServer, Transport
+from keybatond.ports import Clock, DatagramEndpoint, Discovery, Interfaces, RequestHead, Response, TlsServer, Transport
 from keybatond.services.deadlines import within
 from keybatond.services.share_session import Ending, ReceiveControl, ReceiveJob, State
 
@@ -47,18 +48,12 @@ class PhotosphereReceive:
     async def run(self, job: ReceiveJob, control: ReceiveControl) -> Ending:
         """One share to its end. The real receiver has its code before it announces, and so has this one."""
         deadline = self._clock.monotonic() + job.timeout
-        code = control.code()
-        if code is None:
-            control.enter(State.CODE_NEEDED)
-            try:
-                code = await within(self._clock, job.timeout, control.wait_code())
-            except TimeoutError:
-                raise ShareFailed(ShareReason.EXPIRED, "No code was typed in time.") from None
-            control.enter(State.ANNOUNCING)
-        table = ReceiverTable(code)
-        desk = _Desk(table, control, self._clock)
+        desk = _Desk(control, self._clock)
         server = await self._transport.serve(desk, common_name=COMMON_NAME, legacy=True)
         try:
+            up = [one.address for one in self._interfaces.up() if ":" not in one.address and not one.loopback]
+            control.show_listening([f"{host}:{server.port}" for host in dict.fromkeys(up)], server.fingerprint)
+            desk.open(await self._code(job, control))
             return await self._serve(server, desk, control, deadline)
         finally:
             desk.close()
@@ -66,40 +61,45 @@ class PhotosphereReceive:
                 await within(self._clock, FAREWELL_SECONDS, desk.quiet())
             await server.close()
 
+    async def _code(self, job: ReceiveJob, control: ReceiveControl) -> str:
+        code = control.code()
+        if code is not None:
+            return code
+        control.enter(State.CODE_NEEDED)
+        try:
+            code = await within(self._clock, job.timeout, control.wait_code())
+        except TimeoutError:
+            raise ShareFailed(ShareReason.EXPIRED, "No code was typed in time.") from None
+        control.enter(State.ANNOUNCING)
+        return code
+
     async def _serve(self, server: TlsServer, desk: _Desk, control: ReceiveControl, deadline: float) -> Ending:
-        hosts = dict.fromkeys(
-            one.address for one in self._interfaces.up() if ":" not in one.address and not one.loopback
-        )
-        control.show_listening([f"{host}:{server.port}" for host in hosts], server.fingerprint)
-        control.show_guesses(desk.table.left)
-        announcing = asyncio.ensure_future(self._announce(server))
+        endpoint = await self._discovery.solicit()
+        announcing = asyncio.ensure_future(self._announce(endpoint, server))
         try:
             left = deadline - self._clock.monotonic()
             payload, peer = await within(self._clock, left, desk.wait_payload())
         except TimeoutError:
-            raise _nobody_came(desk.table) from None
+            raise _nobody_came(desk) from None
         finally:
             announcing.cancel()
             await asyncio.gather(announcing, return_exceptions=True)
+            await endpoint.close()
         control.show_peer(address=peer)
         control.enter(State.AUTHENTICATED)
         ending = await control.review(payload)
         desk.settle(SUCCESS if ending.state is State.SAVED else DECLINED)
         return ending
 
-    async def _announce(self, server: TlsServer) -> None:
+    async def _announce(self, endpoint: DatagramEndpoint, server: TlsServer) -> None:
         datagram = format_announcement(server.port, server.fingerprint)
-        endpoint = await self._discovery.solicit()
-        try:
-            while True:  # until the session has its payload or its deadline
-                await endpoint.broadcast(datagram)
-                await self._clock.sleep(ANNOUNCE_SECONDS)
-        finally:
-            await endpoint.close()
+        while True:  # until the session has its payload or its deadline
+            await endpoint.broadcast(datagram)
+            await self._clock.sleep(ANNOUNCE_SECONDS)
 
 
-def _nobody_came(table: ReceiverTable) -> ShareFailed:
-    if table.hash_given:
+def _nobody_came(desk: _Desk) -> ShareFailed:
+    if desk.table is not None and desk.table.hash_given:
         return ShareFailed(
             ShareReason.EXPIRED, "A sender looked at this receiver and left: the code may have been mistyped."
         )
@@ -109,8 +109,8 @@ def _nobody_came(table: ReceiverTable) -> ShareFailed:
 class _Desk:
     """The RequestHandler: answers by the table, and hands the one payload to the driver."""
 
-    def __init__(self, table: ReceiverTable, control: ReceiveControl, clock: Clock) -> None:
-        self.table = table
+    def __init__(self, control: ReceiveControl, clock: Clock) -> None:
+        self.table: ReceiverTable | None = None  # until there is a code
         self._control = control
         self._clock = clock
         loop = asyncio.get_running_loop()
@@ -119,6 +119,11 @@ class _Desk:
         self._under_way: set[int] = set()  # connections with a request whose answer may not have left yet
         self._all_quiet = asyncio.Event()
         self._all_quiet.set()
+
+    def open(self, code: str) -> None:
+        """From here on requests are served, and counted."""
+        self.table = ReceiverTable(code)
+        self._control.show_guesses(self.table.left)
 
     async def wait_payload(self) -> tuple[Payload, str]:
         """The payload and the sender's address. ShareFailed when the requests are used up or what came is refused."""
@@ -147,6 +152,8 @@ class _Desk:
         """Counts the request; what needs no body is answered right away."""
         if self._payload.done():  # the payload is here, and nothing of a stranger's may end its review
             return self._last(head, TOO_MANY)
+        if self.table is None:  # nothing has been announced yet, and there is no hash to give away
+            return Response(NOT_FOUND.status, NOT_FOUND.body, close=True)
         answer = self.table.begin(head.method, head.path, head.query)
         self._control.show_guesses(self.table.left)
         if self.table.used_up:
@@ -158,6 +165,7 @@ class _Desk:
 
     async def respond(self, head: RequestHead, body: bytes) -> Response:
         """The answer by the table."""
+        assert self.table is not None  # else `body_limit` has answered
         try:
             outcome = self.table.finish(head.method, body)
         except Malformed as error:
