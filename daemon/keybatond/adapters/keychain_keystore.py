@@ -1,7 +1,7 @@
 """Keystore on the desktop's keychain. Each call is a short-lived process under a deadline; what it does is `keyring_call`'s job.
 
-Measured with a stopped gnome-keyring: a thread stays in its D-Bus call for ever, and threads pile up; a process is ended by
-SIGKILL. It also keeps keyring and its plugins (some 20 MiB) out of the agent, for 0.2 s a call.
+A thread that waits in a D-Bus call for a keychain that does not answer cannot be ended; a process can, by SIGKILL (tested with
+a stopped gnome-keyring). It also keeps keyring and its plugins (some 20 MiB) out of the agent, for 0.2 s a call.
 """
 
 from __future__ import annotations
