@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from keybaton_api.agent.v1 import share_pb2
@@ -18,12 +19,36 @@ from keybaton_cli.share_words import ENDED, reason_of
 from keybaton_client.problem import ClientError
 
 _TICK_SECONDS = 1.0
+_NEVER = object()
 
 Answer = Callable[[share_pb2.Session, Asker], None]
 """Asks the person and tells the agent."""
 
-Need = tuple[Callable[[share_pb2.Session], bool], Answer]
-"""When a session needs a person, and how to answer. The question is withdrawn once the session no longer needs it."""
+
+@dataclass
+class Need:
+    """When a session needs a person, and how to answer. The question is withdrawn once the session no longer needs it.
+
+    Snapshots from before an answer may still arrive after it: the same question comes again only after a snapshot that did
+    not need it, or when `topic` has changed.
+    """
+
+    needed: Callable[[share_pb2.Session], bool]
+    answer: Answer
+    topic: Callable[[share_pb2.Session], object] = lambda session: None
+    _answered: object = _NEVER
+
+    def arises(self, session: share_pb2.Session) -> bool:
+        """Whether to ask now."""
+        if not self.needed(session):
+            self._answered = _NEVER
+            return False
+        return self._answered is _NEVER or self._answered != self.topic(session)
+
+    def ask(self, session: share_pb2.Session, asker: Asker) -> None:
+        """Asks and tells the agent."""
+        self._answered = self.topic(session)
+        self.answer(session, asker)
 
 
 def reporter_for(app: App, noun: str, *, qr: bool = False) -> Reporter:
@@ -113,16 +138,16 @@ def _until_end(app: App, session: share_pb2.Session, reporter: Reporter, needs: 
         if session.state in ENDED:
             return session
         reporter.changed(session)
-        for needed, answer in needs:
-            if needed(session):
+        for need in needs:
+            if need.arises(session):
                 reporter.pause()
-                with watch.asking(needed) as asker:
-                    _answered(answer, session, asker)
+                with watch.asking(need.needed) as asker:
+                    _ask(need, session, asker)
 
 
-def _answered(answer: Answer, session: share_pb2.Session, asker: Asker) -> None:
+def _ask(need: Need, session: share_pb2.Session, asker: Asker) -> None:
     try:
-        answer(session, asker)
+        need.ask(session, asker)
     except Withdrawn:
         return  # the next change says why
     except ClientError as error:

@@ -70,6 +70,10 @@ class JsonReporter:
         output.document({"event": "failed", "reason": reason_of(session), "message": sentence, "hint": hint})
 
 
+# Before these a peer is only somebody who answered.
+_PROVED = frozenset(
+    {share_pb2.SHARE_STATE_AUTHENTICATED, share_pb2.SHARE_STATE_DELIVERED, share_pb2.SHARE_STATE_REVIEW}
+)
 _WAITING = {
     share_pb2.SHARE_STATE_SEEKING: "Waiting for the other device",
     share_pb2.SHARE_STATE_CONNECTED: "Connected; waiting for the code to be typed there",
@@ -102,8 +106,8 @@ class TextReporter:
         if list(session.addresses) != self._addresses:
             self._addresses = list(session.addresses)
             self._show_addresses()
-        peer = " ".join(filter(None, (output.printable(session.peer_name), f"({session.peer_address})")))
-        if session.peer_address and peer != self._peer:
+        peer = " at ".join(filter(None, (session.peer_name, session.peer_address)))
+        if peer != self._peer and session.state in _PROVED:
             self._peer = peer
             self.pause()
             output.note(f"Connected with {output.printable(peer)}")

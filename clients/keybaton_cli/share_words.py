@@ -93,11 +93,11 @@ def saved_line(session: share_pb2.Session) -> str:
     name = printable(session.name)
     if session.role == share_pb2.SHARE_ROLE_SEND:
         peer = f" on {printable(session.peer_name)}" if session.peer_name else " on the other device"
-        told = {"reused": "; it kept what it had under this name"}.get(session.conflict, "")
+        told = {"reused": "; it kept what it had already"}.get(session.conflict, "")
         return f"saved {name}{peer}{told}"
     told = {
-        "reused": " (what was here under this name is kept)",
-        "replaced": " (replaced; `keybaton undo` brings the old one back)",
+        "reused": " (what existed here was kept)",
+        "replaced": " (what existed here was replaced; `keybaton undo NAME` brings it back)",
     }.get(session.conflict, "")
     return f"saved {name}{told}"
 

@@ -34,16 +34,17 @@ def receive_needs(app: App, *, photosphere: bool, on_conflict: str | None, yes: 
     """What a receiving session asks its person: the code, and the review."""
     needs: list[Need] = []
     if prompts.possible(app):
-        needs.append((_needs_code, _CodeQuestion(app, any_text=photosphere)))
+        question = _CodeQuestion(app, any_text=photosphere)
+        needs.append(Need(_needs_code, question, topic=lambda session: session.guesses_left))
     if yes:
-        needs.append((_in_review, lambda session, _asker: accept_unasked(app, session, on_conflict)))
+        needs.append(Need(_in_review, lambda session, _asker: accept_unasked(app, session, on_conflict)))
     elif prompts.possible(app):
-        needs.append((_in_review, Review(app, on_conflict)))
+        needs.append(Need(_in_review, Review(app, on_conflict)))
     return needs
 
 
 def _needs_code(session: share_pb2.Session) -> bool:
-    return session.needs_code and bool(session.addresses)
+    return session.needs_code and bool(session.fingerprint)  # it is up; a machine without a network has no address
 
 
 def _in_review(session: share_pb2.Session) -> bool:

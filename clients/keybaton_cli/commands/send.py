@@ -190,7 +190,7 @@ def send_needs(app: App) -> list[Need]:
         right = asker.confirm(f"A receiver answers at {address}. Is that the right device?", default=False)
         app.client().shares.confirm_peer(session.id, right)
 
-    return [(lambda session: session.needs_confirmation, confirm)] if prompts.possible(app) else []
+    return [Need(lambda session: session.needs_confirmation, confirm)] if prompts.possible(app) else []
 
 
 def _send(app: App, request: share_pb2.StartSendRequest, noun: str) -> None:
