@@ -215,25 +215,27 @@ def _wormhole(left: Host, right: Host, setting: Setting) -> Iterator[Callable[[]
     database = f"--channel-db={mailbox}/db"
     right.start([str(programs / "twist"), "wormhole-mailbox", f"--port={listen}", database], output=mailbox / "log")
     relay = f"--relay-url=ws://{right.addresses[0]}:{_MAILBOX_PORT}/v1"
-    (left.root / "text").write_bytes(_VALUE)
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: "Starting reactor" in (mailbox / "log").read_text(), "the mailbox server", seconds=_SECONDS)
     codes = (f"{number}-pluto-guitar" for number in itertools.count(1))
+    program = str(programs / "wormhole")
 
     def hand_over() -> float:
         code = next(codes)
-        wormhole_program = str(programs / "wormhole")
         receiving = subprocess.Popen(
-            [*right.prefix, wormhole_program, relay, "receive", "--only-text", code],
-            env=right.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [*right.prefix, program, relay, "receive", "--only-text", code],
+            env=right.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        time.sleep(1.5)  # it says nothing by which its readiness could be known
+        assert receiving.stdout is not None
+        waiting = receiving.stdout.readline()
         start = time.perf_counter()
-        sent = left.run(
-            [wormhole_program, relay, "send", f"--code={code}", f"--text={_VALUE.decode()}"], timeout=_SECONDS
-        )
+        sent = left.run([program, relay, "send", f"--code={code}", f"--text={_VALUE.decode()}"], timeout=_SECONDS)
         status = receiving.wait(_SECONDS)
+        elapsed = time.perf_counter() - start
+        receiving.stdout.close()
         if sent.returncode or status:
-            raise Missing(f"missing: wormhole {sent.stderr.strip()[-80:]}")
-        return time.perf_counter() - start
+            raise Missing(f"missing: wormhole {(sent.stderr.strip() or waiting.decode())[-80:]}")
+        return elapsed
 
     try:
         hand_over()

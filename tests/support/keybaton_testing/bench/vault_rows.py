@@ -60,7 +60,7 @@ def batch_import(setting: Setting) -> list[Row]:
             round_number = next(counter)
             lines = (f"R{round_number}_{number}={VALUE.hex()}\n" for number in range(_IMPORTED))
             source.write_text("".join(lines))
-            return setting.keybaton(device, "secrets", "import", str(source), "--yes").run()
+            return setting.keybaton(device, "secrets", "import", str(source), "--format", "dotenv").run()
 
         ours = interleaved({"import": imported}, max(setting.rounds // 6, 3), warm=1)["import"]
         for against, single, bound in _single_inserts(setting, device):
