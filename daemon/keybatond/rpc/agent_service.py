@@ -12,9 +12,9 @@ import grpc.aio
 
 from keybaton_api.agent.v1 import agent_pb2, agent_pb2_grpc
 from keybaton_core.secret import SecretBytes
+from keybatond.errors import KeybatonError
 from keybatond.ports import KeystoreKind
 from keybatond.rpc.convert import refused
-from keybatond.rpc.errors import wire_error
 from keybatond.rpc.progress import Counted, with_progress
 from keybatond.services.agent_state import AgentState, AgentStatus
 from keybatond.services.custody import CustodyService
@@ -43,6 +43,12 @@ def _progress_to(counted: Counted) -> agent_pb2.Progress:
     return agent_pb2.Progress(done=counted.done, total=counted.total)
 
 
+def _sentence(problem: KeybatonError) -> str:
+    from keybatond.rpc.errors import wire_error  # only a damaged vault needs the words
+
+    return wire_error(problem).message
+
+
 def info_to(state: AgentState) -> agent_pb2.AgentInfo:
     """The state on the wire."""
     custody = state.custody
@@ -55,7 +61,7 @@ def info_to(state: AgentState) -> agent_pb2.AgentInfo:
         device_name=state.device_name,
         items=state.items,
         idle_lock_seconds=state.identity.idle_lock_seconds,
-        problem=wire_error(custody.problem).message if custody.problem is not None else "",
+        problem=_sentence(custody.problem) if custody.problem is not None else "",
         data_path=state.identity.data_path,
         open_sessions=state.open_sessions,
         started_at_ms=state.identity.started_at_ms,

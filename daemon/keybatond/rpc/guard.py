@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc.aio
 
 from keybatond.ports import Log
-from keybatond.rpc.errors import WireError, where, wire_error
 from keybatond.services.start_gate import StartGate
+
+if TYPE_CHECKING:
+    from keybatond.rpc.errors import WireError
 
 _Servicer = TypeVar("_Servicer")
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,6 +28,8 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
     """The same servicer with each of its RPC methods wrapped. Those that are not QUIET wait at `gate` and call `touch`."""
 
     def described(name: str, error: Exception) -> WireError:
+        from keybatond.rpc.errors import where, wire_error  # with the first error, not with the first answer
+
         found = wire_error(error)
         if found.reason.value == "INTERNAL":
             log.event("call failed", method=name, error=type(error).__name__, where=where(error))

@@ -24,15 +24,6 @@ class AgentIdentity:
 
 
 @dataclass(frozen=True)
-class IncomingOffer:
-    """An offer heard on the network. Both texts are the peer's word."""
-
-    nonce: str
-    device_name: str
-    address: str
-
-
-@dataclass(frozen=True)
 class AgentState:
     """The whole state at one moment. `items` is 0 while the vault is locked."""
 
