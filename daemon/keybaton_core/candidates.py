@@ -112,7 +112,7 @@ class CandidateBook:
         plan = Plan()
         self._recall_reserves(now)
         taken = True
-        while taken:
+        while taken and (len(self._active) < CONNECTIONS_MAX or self._may_displace(now)):
             taken = False
             for source in list(self._queues):
                 candidate = self._take(source, now, plan)
@@ -215,6 +215,9 @@ class CandidateBook:
             any(c.place in HELD or now - c.since < HEDGE_SECONDS for c in peers) or len(peers) >= DIALS_PER_FINGERPRINT
         )
 
+    def _may_displace(self, now: float) -> bool:
+        return any(c.place is Place.IDLE and now - c.since >= IDLE_SECONDS for c in self._active)
+
     def _has_slot(self, source: str, now: float, plan: Plan) -> bool:
         beside = [c for c in self._active if c.source == source]
         if len(beside) >= CONNECTIONS_PER_SOURCE:
@@ -235,9 +238,10 @@ class CandidateBook:
 
     def _recall_reserves(self, now: float) -> None:
         for fingerprint, candidates in self._by_fingerprint.items():
-            reserves = [c for c in candidates if c.place is Place.RESERVE]
-            if reserves and not self._in_hand(fingerprint, now):
-                self._queue(reserves[0])
+            if len(candidates) > 1 and not self._in_hand(fingerprint, now):
+                reserve = next((c for c in candidates if c.place is Place.RESERVE), None)
+                if reserve is not None:
+                    self._queue(reserve)
 
     def _make_room(self, new: Candidate) -> bool:
         peers = self._by_fingerprint.get(new.fingerprint, {}) if new.fingerprint is not None else {}

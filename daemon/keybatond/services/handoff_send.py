@@ -123,7 +123,7 @@ class _Sending:
             book=self._book,
             nonce=nonce,
             device=ports.device.name(),
-            changed=self._dial,
+            changed=self._dial_soon,
             foreign=lambda version: self._feed(ForeignHeard(version)),
         )
         self._seeking: list[asyncio.Task[None]] = []  # until a receiver has proved itself
@@ -135,6 +135,7 @@ class _Sending:
         self._words: set[asyncio.Task[None]] = set()  # last requests under way
         self._closing: set[TlsConnection] = set()
         self._connected = False
+        self._dialling = False  # a look at the book is due
 
     async def run(self) -> Ending:
         self._seeking = [self._scope.start(self._search.run(self._job.to)), self._scope.start(self._pulse())]
@@ -164,7 +165,14 @@ class _Sending:
 
     # --- connections ---
 
+    def _dial_soon(self) -> None:
+        # Once for all the datagrams of one wake-up: a flood of them is cheap.
+        if not self._dialling:
+            self._dialling = True
+            asyncio.get_running_loop().call_soon(self._dial)
+
     def _dial(self) -> None:
+        self._dialling = False
         if self._scope.over or self._machine.sid is not None:
             return
         plan = self._book.plan(self._clock.monotonic())
@@ -304,7 +312,7 @@ class _Sending:
         if line.task is not None:
             # Also the running one: it goes no further than its next wait.
             line.task.cancel()
-        asyncio.get_running_loop().call_soon(self._dial)
+        self._dial_soon()
 
     def _do_show_contact(self, number: int | None) -> None:
         if (number is not None) is not self._connected:

@@ -107,10 +107,11 @@ class Lan:
         async def main() -> tuple[Outcome, Outcome]:
             extra = asyncio.ensure_future(_nothing() if beside is None else _ignore(beside()))
             try:
-                return await asyncio.gather(
+                sent, received = await asyncio.gather(
                     after(send_after, self.desk.send(send or self.job(), self.sender)),
                     after(receive_after, self.laptop.receive(receive or ReceiveJob(), self.receiver)),
                 )
+                return sent, received
             finally:
                 extra.cancel()
                 await asyncio.gather(extra, return_exceptions=True)

@@ -1,0 +1,472 @@
+"""Whole handoffs between two drivers in simulated time: who starts first, wrong codes, cancelling, vanishing, odd networks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from keybaton_core.announcements import Offer, Receiver, Seek, format_receiver, parse
+from keybaton_core.items import SecretBody
+from keybaton_core.payload import Payload, SecretPart
+from keybaton_core.secret import SecretBytes
+from keybaton_testing.fake_clock import simulate
+from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
+from keybaton_testing.fake_network import FakeEndpoint
+from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of
+from keybatond.errors import ShareFailed, ShareReason
+from keybatond.ports import Address
+from keybatond.services.share_session import Ending, ReceiveJob, SendJob, State
+
+SAVED = Ending(State.SAVED)
+
+
+@pytest.fixture
+def lan() -> Lan:
+    return Lan()
+
+
+def reason(outcome: Ending | ShareFailed) -> str:
+    assert isinstance(outcome, ShareFailed), outcome
+    return outcome.reason.value
+
+
+@pytest.mark.parametrize(
+    ("send_after", "receive_after"), [(0.0, 0.0), (5.0, 0.0), (0.0, 5.5), (0.01, 0.0), (0.0, 0.01)]
+)
+def test_a_share_is_saved_whoever_starts_first(lan: Lan, send_after: float, receive_after: float) -> None:
+    """The second side's start is enough: no tick of the other's is waited for."""
+    began = lan.clock.monotonic()
+    assert lan.run(send_after=send_after, receive_after=receive_after) == (SAVED, SAVED)
+    assert lan.receiver.payload == one_secret()
+    assert lan.clock.monotonic() - began - max(send_after, receive_after) < 0.01
+    assert lan.sender.states[-1] is State.DELIVERED
+    assert (lan.sender.peer_name, lan.receiver.peer_name) == ("laptop", "desk")
+    assert lan.receiver.addresses[0].startswith("10.0.0.2:")
+
+
+def test_nothing_is_left_behind(lan: Lan) -> None:
+    """No socket, server or connection outlives the share."""
+    lan.run()
+    for device in (lan.desk, lan.laptop):
+        assert device.host.endpoints == []
+        assert device.host.servers == {}
+
+
+def test_the_code_may_be_typed_late(lan: Lan) -> None:
+    """The receiver shows that a sender waits, and the typed code goes through at once."""
+    lan.receiver = FakeReceiveControl(CODE, known=False, pause=lambda: lan.clock.sleep(30))
+    began = lan.clock.monotonic()
+    assert lan.run() == (SAVED, SAVED)
+    assert lan.receiver.states[:3] == [State.ANNOUNCING, State.CODE_NEEDED, State.ANNOUNCING]
+    assert lan.clock.monotonic() - began < 30.01
+
+
+def test_a_mistyped_code_can_be_typed_again_under_a_new_certificate(lan: Lan) -> None:
+    """One guess is gone at each end, and the share goes through."""
+    lan.receiver = FakeReceiveControl("1111", CODE, known=False, pause=lambda: lan.clock.sleep(3))
+    assert lan.run() == (SAVED, SAVED)
+    assert len(set(lan.receiver.fingerprints)) == 2
+    assert lan.receiver.wrong == 1
+    assert (lan.sender.guesses_left, lan.receiver.guesses_left) == (2, 3 - 1)
+
+
+def test_three_mistyped_codes_end_both(lan: Lan) -> None:
+    """Both say that the guesses are used up."""
+    lan.receiver = FakeReceiveControl("1", "2", "3", CODE, known=False)
+    sent, received = lan.run()
+    assert (reason(sent), reason(received)) == ("guesses-used-up", "guesses-used-up")
+    assert lan.receiver.payload is None
+
+
+def test_a_wrong_code_that_nobody_can_correct_ends_both_within_seconds(lan: Lan) -> None:
+    """Five seconds for another sender to come, then wrong-code at both ends."""
+    began = lan.clock.monotonic()
+    sent, received = lan.run(send=lan.job("9999"), receive=ReceiveJob(code_is_final=True))
+    assert (reason(sent), reason(received)) == ("wrong-code", "wrong-code")
+    assert 5 <= lan.clock.monotonic() - began < 6
+
+
+def test_another_sender_with_the_right_code_comes_within_the_grace(lan: Lan) -> None:
+    """A final code survives a stranger's wrong one."""
+
+    async def main() -> None:
+        other = Device(lan.network, "10.0.0.3", "other")
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(code_is_final=True), lan.receiver)))
+        wrong = asyncio.ensure_future(outcome_of(other.send(lan.job("9999"), FakeSendControl())))
+        await lan.clock.sleep(3)
+        assert await lan.desk.send(lan.job(), lan.sender) == SAVED
+        assert await receiving == SAVED
+        assert isinstance(await wrong, ShareFailed)
+
+    simulate(lan.clock, main())
+
+
+def test_nobody_there(lan: Lan) -> None:
+    """Each side alone ends after its time with no-peer."""
+    sent, received = lan.run(send_after=100)
+    assert (reason(sent), reason(received)) == ("no-peer", "no-peer")
+
+
+def test_a_code_that_nobody_types_expires(lan: Lan) -> None:
+    """Both sides met, so it is not no-peer."""
+    lan.receiver = FakeReceiveControl(known=False)
+    sent, received = lan.run()
+    assert (reason(sent), reason(received)) == ("expired", "expired")
+
+
+def test_declined_and_how_a_conflict_was_solved_are_told(lan: Lan) -> None:
+    """The sender's outcome is the receiver's."""
+    for ending in (Ending(State.DECLINED), Ending(State.SAVED, "reused"), Ending(State.SAVED, "renamed")):
+        lan = Lan()
+        lan.receiver = FakeReceiveControl(CODE, decide=lambda _, ending=ending: _after(0, ending))  # type: ignore[misc]
+        assert lan.run() == (ending, ending)
+
+
+async def _after(seconds: float, ending: Ending) -> Ending:
+    await asyncio.sleep(seconds)
+    return ending
+
+
+def test_a_long_review_is_waited_for(lan: Lan) -> None:
+    """Nine minutes of looking at it, over many held requests, and the end is told at once."""
+    lan.receiver = FakeReceiveControl(CODE, decide=lambda _: _after(540, SAVED))
+    began = lan.clock.monotonic()
+    assert lan.run() == (SAVED, SAVED)
+    assert lan.clock.monotonic() - began < 541
+
+
+@pytest.mark.parametrize("why", [ShareReason.STORAGE, ShareReason.LOCKED, ShareReason.CONFLICT, ShareReason.EXPIRED])
+def test_a_review_that_fails_is_told_to_the_sender(lan: Lan, why: ShareReason) -> None:
+    """A full disk, a device that locks mid-way, a conflict: the same reason at both ends."""
+
+    async def fail(payload: Payload) -> Ending:
+        raise ShareFailed(why)
+
+    lan.receiver = FakeReceiveControl(CODE, decide=fail)
+    sent, received = lan.run()
+    assert (reason(sent), reason(received)) == (why.value, why.value)
+
+
+def cancelled_after(lan: Lan, seconds: float, side: str) -> tuple[str, float]:
+    """Cancels one side after `seconds`; the other's reason, and how long the cancelled one took to end."""
+
+    async def main() -> tuple[str, float]:
+        sending = asyncio.ensure_future(outcome_of(lan.desk.send(lan.job(), lan.sender)))
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        await lan.clock.sleep(seconds)
+        mine, other = (sending, receiving) if side == "send" else (receiving, sending)
+        mine.cancel()
+        began = lan.clock.monotonic()
+        await asyncio.gather(mine, return_exceptions=True)
+        took = lan.clock.monotonic() - began
+        return reason(await other), took
+
+    return simulate(lan.clock, main())
+
+
+@pytest.mark.parametrize("side", ["send", "receive"])
+def test_cancelling_during_the_review_ends_both_at_once(lan: Lan, side: str) -> None:
+    """The peer is told, and neither waits for anything."""
+    lan.receiver = FakeReceiveControl(CODE, decide=lambda _: _after(500, SAVED))
+    began = lan.clock.monotonic()
+    why, took = cancelled_after(lan, 10, side)
+    assert why == "cancelled" and took <= 0.5
+    assert lan.clock.monotonic() - began < 12
+
+
+@pytest.mark.parametrize("side", ["send", "receive"])
+def test_cancelling_before_the_code_ends_that_side_at_once(lan: Lan, side: str) -> None:
+    """The other one, to whom anybody could have said so, seeks on until its time is over."""
+    lan.receiver = FakeReceiveControl(known=False)
+    why, took = cancelled_after(lan, 10, side)
+    assert why in ("expired", "no-peer") and took <= 0.5
+
+
+def test_a_receiver_that_dies_with_the_payload_leaves_nothing_known(lan: Lan) -> None:
+    """The sender looks for it for a while, and then says peer-gone rather than a guess."""
+
+    async def die(payload: Payload) -> Ending:
+        for server in list(lan.laptop.host.servers.values()):
+            await server.close()
+        return await _after(1000, SAVED)
+
+    lan.receiver = FakeReceiveControl(CODE, decide=die)
+
+    async def main() -> None:
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        began = lan.clock.monotonic()
+        sent = await outcome_of(lan.desk.send(lan.job(), lan.sender))
+        assert reason(sent) == "peer-gone"
+        assert lan.clock.monotonic() - began < 20
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+
+    simulate(lan.clock, main())
+
+
+def test_the_outcome_is_fetched_over_a_new_connection(lan: Lan) -> None:
+    """A network that breaks every connection during the review does not cost the receipt."""
+
+    async def shaken(payload: Payload) -> Ending:
+        for _ in range(5):
+            await lan.clock.sleep(2)
+            for server in lan.laptop.host.servers.values():
+                for connection in list(server.connections):
+                    connection.cut()
+        return SAVED
+
+    lan.receiver = FakeReceiveControl(CODE, decide=shaken)
+    assert lan.run() == (SAVED, SAVED)
+
+
+def test_lost_datagrams_only_cost_time(lan: Lan) -> None:
+    """With every second datagram lost the two still meet within seconds."""
+    count = iter(range(10_000))
+    lan.network.lose = lambda data, source, target: next(count) % 2 == 0
+    began = lan.clock.monotonic()
+    assert lan.run() == (SAVED, SAVED)
+    assert lan.clock.monotonic() - began < 3
+
+
+def test_a_busy_discovery_port_is_survived_by_either_side(lan: Lan) -> None:
+    """Somebody keeps port 54321 to himself: SEEK's answers, or RECV, still get through."""
+    for deaf in ("desk", "laptop"):
+        lan = Lan()
+        getattr(lan, deaf).host.discovery.refuse_listen = True
+        assert lan.run() == (SAVED, SAVED)
+
+
+def test_a_named_host_is_asked_alone(lan: Lan) -> None:
+    """With --to HOST nothing is broadcast, and nobody else's receiver is tried."""
+
+    async def main() -> None:
+        other = Device(lan.network, "10.0.0.3", "other")
+        noise = asyncio.ensure_future(outcome_of(other.receive(ReceiveJob(), FakeReceiveControl("0000"))))
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        await lan.clock.sleep(1)
+        lan.desk.host.transport.names["laptop.lan"] = "10.0.0.2"
+        assert await lan.desk.send(lan.job(to="laptop.lan"), lan.sender) == SAVED
+        assert await receiving == SAVED
+        assert {to.host for _, to in lan.desk.host.transport.connects} == {"10.0.0.2"}
+        noise.cancel()
+        await asyncio.gather(noise, return_exceptions=True)
+
+    simulate(lan.clock, main())
+
+
+def test_a_named_host_and_port_need_no_datagrams(lan: Lan) -> None:
+    """With --to HOST:PORT the certificate is taken as it is: the code vouches for it."""
+    lan.network.lose = lambda data, source, target: True
+
+    async def main() -> None:
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        await lan.clock.sleep(1)
+        assert await lan.desk.send(lan.job(to=lan.receiver.addresses[0]), lan.sender) == SAVED
+        assert await receiving == SAVED
+
+    simulate(lan.clock, main())
+
+
+def test_a_mistyped_code_under_a_named_port_is_corrected_under_the_next(lan: Lan) -> None:
+    """The new certificate has a new port: the named host is asked for it."""
+    lan.receiver = FakeReceiveControl("1111", CODE, known=False, pause=lambda: lan.clock.sleep(2))
+
+    async def main() -> None:
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        await lan.clock.sleep(1)
+        assert await lan.desk.send(lan.job(to=lan.receiver.addresses[0]), lan.sender) == SAVED
+        assert await receiving == SAVED
+
+    simulate(lan.clock, main())
+
+
+@pytest.mark.parametrize("to", ["nowhere.lan", "10.0.0.99", "host:99999", "a b"])
+def test_a_host_that_is_none_fails_at_once(lan: Lan, to: str) -> None:
+    """A name that does not resolve, or is no name."""
+
+    async def main() -> str:
+        return reason(await outcome_of(lan.desk.send(lan.job(to=to), lan.sender)))
+
+    began = lan.clock.monotonic()
+    assert simulate(lan.clock, main()) == "network"
+    assert lan.clock.monotonic() - began < 4
+
+
+async def announce_forever(lan: Lan, datagram: bytes) -> None:
+    endpoint = FakeEndpoint(lan.network.host("10.0.0.9"), 9999)
+    while True:
+        await endpoint.broadcast(datagram)
+        await lan.clock.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "why"),
+    [
+        (b"PSIE_RECV:4000:" + b"ab" * 32, "photosphere-only"),
+        (b"KEYBATON/2 RECV 4000 whatever", "wrong-version"),
+        (format_receiver(4000, bytes(32), None), "no-peer"),
+    ],
+)
+def test_foreign_or_dead_announcements_are_named_at_the_end(lan: Lan, datagram: bytes, why: str) -> None:
+    """Only Photosphere, only another version, only dead ports."""
+
+    async def main() -> ShareFailed:
+        noise = asyncio.ensure_future(announce_forever(lan, datagram))
+        sent = await outcome_of(lan.desk.send(lan.job(timeout=20), lan.sender))
+        noise.cancel()
+        assert isinstance(sent, ShareFailed)
+        return sent
+
+    failed = simulate(lan.clock, main())
+    assert failed.reason.value == why
+    assert ("--photosphere" in failed.hint) == (why == "photosphere-only")
+
+
+def test_too_many_announcers_are_said_to_be_too_many(lan: Lan) -> None:
+    """When turns ran out before candidates did."""
+
+    async def flood() -> None:
+        number = 0
+        for host in range(200):
+            lan.network.silent |= {(f"10.0.1.{host}", port) for port in range(1, 40)}
+        while True:
+            for _ in range(200):
+                number += 1
+                source = Address(f"10.0.1.{number % 200}", 1)
+                datagram = format_receiver(number // 200 % 39 + 1, number.to_bytes(32, "big"), None)
+                lan.network.broadcast(datagram, source)
+            await lan.clock.sleep(0.5)
+
+    async def main() -> str:
+        noise = asyncio.ensure_future(flood())
+        sent = await outcome_of(lan.desk.send(lan.job(timeout=10), lan.sender))
+        noise.cancel()
+        return reason(sent)
+
+    assert simulate(lan.clock, main()) == "many-announcers"
+
+
+def test_a_payload_over_the_limit_never_leaves(lan: Lan) -> None:
+    """More than 1 MiB is refused by the sender itself, at once."""
+    body = SecretBody("plain", {"value": SecretBytes(b"x" * 262_144)})
+    payload = Payload(None, tuple(SecretPart(str(i), f"s{i}", body) for i in range(5)))
+    sent, _ = lan.run(send=SendJob(payload, CODE, None), receive=ReceiveJob(timeout=1))
+    assert reason(sent) == "payload-too-large"
+
+
+def test_the_largest_payload_goes_through(lan: Lan) -> None:
+    """Just under 1 MiB of plaintext fits the body's cap."""
+    body = SecretBody("plain", {"value": SecretBytes(b"x" * 261_000)})
+    payload = Payload(None, tuple(SecretPart(str(i), f"s{i}", body) for i in range(4)))
+    assert lan.run(send=SendJob(payload, CODE, None)) == (SAVED, SAVED)
+    assert lan.receiver.payload == payload
+
+
+def test_two_pairs_at_once_do_not_spend_each_others_guesses() -> None:
+    """Four devices, two codes; receivers that were started from an offer name it, and both shares go through."""
+    lan = Lan()
+
+    async def main() -> None:
+        a, b, c, d = (Device(lan.network, f"10.0.0.{n}", f"d{n}") for n in (11, 12, 13, 14))
+        controls = [FakeSendControl(), FakeSendControl()]
+        ear = FakeEndpoint(lan.network.host("10.0.0.50"), 54321)
+        first = asyncio.ensure_future(outcome_of(a.send(lan.job("1111"), controls[0])))
+        await lan.clock.sleep(0.001)
+        one = await _next_offer(ear)
+        second = asyncio.ensure_future(outcome_of(b.send(lan.job("2222"), controls[1])))
+        await lan.clock.sleep(0.001)
+        two = await _next_offer(ear, but=one)
+        third = asyncio.ensure_future(outcome_of(c.receive(ReceiveJob(offer_nonce=one), FakeReceiveControl("1111"))))
+        fourth = asyncio.ensure_future(outcome_of(d.receive(ReceiveJob(offer_nonce=two), FakeReceiveControl("2222"))))
+        assert await asyncio.gather(first, second, third, fourth) == [SAVED] * 4
+        assert controls[0].guesses_left in (None, 3) and controls[1].guesses_left in (None, 3)
+
+    simulate(lan.clock, main())
+
+
+async def _next_offer(ear: FakeEndpoint, but: str = "") -> str:
+    while True:
+        heard = parse((await ear.receive())[0])
+        if isinstance(heard, Offer) and heard.nonce != but:
+            return heard.nonce
+
+
+def test_a_sender_leaves_its_own_agents_receiver_alone(lan: Lan) -> None:
+    """Sending and receiving at once on one device: they do not meet."""
+
+    async def main() -> None:
+        receiving = asyncio.ensure_future(outcome_of(lan.desk.receive(ReceiveJob(), lan.receiver)))
+        await lan.clock.sleep(0.1)
+        own = frozenset(lan.receiver.fingerprints)
+        job = SendJob(one_secret(), CODE, None, 5, own)
+        assert reason(await outcome_of(lan.desk.send(job, lan.sender))) == "no-peer"
+        assert lan.desk.host.transport.connects == []
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+
+    simulate(lan.clock, main())
+
+
+def test_datagrams_go_out_at_their_times(lan: Lan) -> None:
+    """SEEK at 0, 20, 60, 140, 300, 620 ms and then each second; RECV at once and each second, and in answer to SEEK."""
+    ear: list[FakeEndpoint] = []
+
+    async def main() -> None:
+        ear.append(FakeEndpoint(lan.network.host("10.0.0.50"), 54321))
+        await asyncio.gather(
+            outcome_of(lan.desk.send(lan.job(timeout=4), lan.sender)),
+            outcome_of(lan.laptop.receive(ReceiveJob(timeout=4), FakeReceiveControl(known=False))),
+        )
+
+    seeks: list[float] = []
+    recvs: list[float] = []
+    began = lan.clock.monotonic()
+    lan.network.lose = lambda data, source, target: _note(lan, data, target, seeks, recvs, began)
+    simulate(lan.clock, main())
+    assert seeks == pytest.approx([0, 0.02, 0.06, 0.14, 0.3, 0.62, 1.62, 2.62, 3.62])
+    assert recvs[:4] == pytest.approx([0, 1, 2, 3])
+
+
+def _note(lan: Lan, data: bytes, target: str, seeks: list[float], recvs: list[float], began: float) -> bool:
+    heard = parse(data)
+    if target == "10.0.0.50" and isinstance(heard, Seek | Receiver):
+        (seeks if isinstance(heard, Seek) else recvs).append(lan.clock.monotonic() - began)
+    return False
+
+
+def test_a_flood_of_questions_gets_twenty_answers_a_second(lan: Lan) -> None:
+    """The receiver cannot be used to multiply traffic."""
+
+    async def main() -> int:
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(timeout=3), lan.receiver)))
+        await lan.clock.sleep(0.5)
+        for number in range(200):
+            source = Address(f"10.0.0.{20 + number % 30}", 5000)
+            lan.network.deliver(b"KEYBATON/1 SEEK " + b"ab" * 16, source, "10.0.0.2", 54321, to_all=True)
+        await lan.clock.sleep(0.4)
+        (endpoint,) = lan.laptop.host.endpoints
+        answers = sum(1 for _, _, to in endpoint.sent if to is not None)
+        await receiving
+        return answers
+
+    assert simulate(lan.clock, main()) == 20
+
+
+def test_the_wall_clock_may_jump(lan: Lan) -> None:
+    """Somebody sets the clock back a year mid-way: nothing happens."""
+
+    async def pause() -> None:
+        lan.clock.jump_wall(-31_536_000_000)
+        await lan.clock.sleep(1)
+
+    lan.receiver = FakeReceiveControl(CODE, known=False, pause=pause)
+    assert lan.run() == (SAVED, SAVED)
+
+
+def test_logs_hold_no_secret(lan: Lan) -> None:
+    """Neither code nor value nor device name is in any event."""
+    lan.desk.host.discovery.refuse_listen = True
+    lan.run()
+    text = repr(lan.desk.log.events + lan.laptop.log.events)
+    assert not any(word in text for word in (CODE, "nobody-else", "desk", "wifi"))
