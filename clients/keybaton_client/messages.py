@@ -2,8 +2,13 @@
 
 from keybaton_client.wire import blob, bytes_field, fields, message_field, number, number_field, text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 GET_ITEM = "/keybaton_api.agent.v1.VaultService/GetItem"
 LIST_ITEMS = "/keybaton_api.agent.v1.VaultService/ListItems"
+BATCH_PUT = "/keybaton_api.agent.v1.VaultService/BatchPut"
 PUT_ITEM = "/keybaton_api.agent.v1.VaultService/PutItem"
 GET_ENVIRONMENT = "/keybaton_api.agent.v1.EnvService/GetEnvironment"
 
@@ -46,13 +51,32 @@ def list_answer(data: bytes) -> tuple[list[tuple[str, str, int, int]], str]:
     return items, token
 
 
-def put_request(name: str, kind: str, values: dict[str, bytes], mode: int) -> bytes:
+def put_request(name: str, kind: str, values: "Mapping[str, bytes]", mode: int) -> bytes:
     """PutItemRequest for a secret of type `kind` with these fields."""
+    return message_field(1, _secret(name, kind, values)) + number_field(2, mode)
+
+
+def batch_put_request(secrets: "list[tuple[str, str, Mapping[str, bytes]]]", mode: int) -> bytes:
+    """BatchPutRequest for secrets, each as (name, type, fields)."""
+    items = [message_field(1, _secret(name, kind, values)) for name, kind, values in secrets]
+    return b"".join(items) + number_field(2, mode)
+
+
+def batch_put_answer(data: bytes) -> int:
+    """How many were created, of a BatchPutResponse."""
+    created = 0
+    for key, content in fields(data):
+        if key == 1:
+            created = number(content)
+    return created
+
+
+def _secret(name: str, kind: str, values: "Mapping[str, bytes]") -> bytes:
+    """An Item with a Secret in it."""
     body = bytes_field(1, kind.encode())
     for key, value in values.items():
         body += message_field(2, bytes_field(1, key.encode()) + bytes_field(2, value))
-    item = message_field(1, _reference(SECRET, name)) + message_field(5, body)
-    return message_field(1, item) + number_field(2, mode)
+    return message_field(1, _reference(SECRET, name)) + message_field(5, body)
 
 
 def put_answer(data: bytes) -> tuple[str, str, int, int]:

@@ -19,7 +19,7 @@ from keybaton_cli import hot
 from keybaton_cli.hot import adding
 from keybaton_cli.secret_types import SECRET_TYPES
 from keybaton_client.locate import default_socket
-from keybaton_client.messages import GET_ITEM, LIST_ITEMS, PUT_ITEM
+from keybaton_client.messages import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
 from keybaton_testing.grpc_server import serving, short_folder
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.errors import wire_error
@@ -100,6 +100,12 @@ class FakeVault:
         self.stored.append(item)
         return vault_pb2.PutItemResponse(summary=common_pb2.ItemSummary(ref=item.ref)).SerializeToString()
 
+    def batch(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        self._check(context)
+        items = vault_pb2.BatchPutRequest.FromString(data).items
+        self.stored += items
+        return vault_pb2.BatchPutResponse(created=len(items)).SerializeToString()
+
 
 @dataclass
 class Device:
@@ -157,7 +163,7 @@ def device() -> Iterator[Device]:
             "TZ": "Asia/Kolkata",
             "LC_ALL": "C.UTF-8",
         }
-        handlers = {GET_ITEM: vault.get, LIST_ITEMS: vault.list, PUT_ITEM: vault.put}
+        handlers = {GET_ITEM: vault.get, LIST_ITEMS: vault.list, PUT_ITEM: vault.put, BATCH_PUT: vault.batch}
         with serving(handlers, f"{folder}/keybaton/agent.sock"):
             yield Device(vault, env)
 
@@ -222,6 +228,34 @@ def test_add_stores_what_stdin_and_descriptors_bring(device: Device) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".env", "A=1\nB='two words'\n"),
+        ("secrets.jsonl", '{"name": "a", "type": "token", "fields": {"value": "v"}}\n'),
+        ("twice.jsonl", '{"name": "a", "type": "token", "fields": {"value": "v"}}\n' * 2),
+        ("nothing", "what is this?"),
+    ],
+)
+def test_import_stores_and_says_what_click_stores_and_says(
+    device: Device, tmp_path: Path, name: str, text: str
+) -> None:
+    """A file of one batch goes the short way, one with problems the long way: nothing of it shows outside."""
+    (tmp_path / name).write_text(text)
+    short = device.run("secrets", "import", str(tmp_path / name)), list(device.vault.stored)
+    device.vault.stored.clear()
+    assert short == (device.run("secrets", "import", str(tmp_path / name), bare=False), device.vault.stored)
+
+
+def test_a_taken_name_stops_an_import_with_the_words_of_click(device: Device, tmp_path: Path) -> None:
+    """The agent stores nothing of such a batch, so that asking again is safe."""
+    (tmp_path / ".env").write_text("A=1\n")
+    device.vault.failure = Reason.NAME_TAKEN
+    ran = device.run("secrets", "import", str(tmp_path / ".env"))
+    assert ran.code == 6
+    assert ran == device.run("secrets", "import", str(tmp_path / ".env"), bare=False)
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_error_reads_as_through_click(device: Device, reason: Reason) -> None:
     """Same lines, same document, same exit code, for each reason of the closed list."""
@@ -247,6 +281,10 @@ def test_every_error_reads_as_through_click(device: Device, reason: Reason) -> N
         ["get", "\udcff"],
         ["secrets", "list", "--type", "token"],
         ["secrets", "list", "extra"],
+        ["secrets", "import", "/"],
+        ["secrets", "import", "/no/such/file"],
+        ["secrets", "import", "-"],
+        ["secrets", "import", __file__, "--dry-run"],
         ["secrets", "add", "a"],
         ["secrets", "add", "a", "--type", "token", "--field", "value=x"],
         ["secrets", "add", "a", "--type", "token", "--field-fd", "value=999"],
@@ -323,3 +361,17 @@ def test_a_hot_command_loads_nothing_but_what_it_needs(
         **given,
     )
     assert set(done.stderr.decode().split()) - _INTERPRETER == _HOT | more
+
+
+def test_an_import_loads_neither_grpcio_nor_protobuf_nor_click(device: Device, tmp_path: Path) -> None:
+    """Its parsers need some of the standard library; what is slow to start stays out."""
+    (tmp_path / ".env").write_text("A=1\n")
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", _LISTING, str(MAIN), "secrets", "import", str(tmp_path / ".env")],
+        env=device.env,
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stderr.decode().split()}
+    assert not loaded & {"grpc", "google", "click", "asyncio", "argparse", "keybaton_api", "site"}

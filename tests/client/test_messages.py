@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +81,27 @@ def test_put_requests_are_those_of_protobuf(name: str, kind: str, values: dict[s
     expected = vault_pb2.PutItemRequest(item=item, mode=vault_pb2.PUT_MODE_CREATE)
     made = messages.put_request(name, kind, values, messages.CREATE)
     assert vault_pb2.PutItemRequest.FromString(made) == expected
+
+
+@settings(max_examples=300)
+@given(
+    secrets=st.lists(st.tuples(names, names, st.dictionaries(names, st.binary(max_size=50), max_size=3)), max_size=5),
+    created=st.integers(0, 2**32 - 1),
+)
+def test_batches_are_those_of_protobuf(secrets: list[tuple[str, str, Mapping[str, bytes]]], created: int) -> None:
+    """Several secrets in one request, and the number that the answer holds."""
+    items = [
+        common_pb2.Item(
+            ref=common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name=name),
+            secret=common_pb2.Secret(type=kind, fields=[common_pb2.Field(key=k, value=v) for k, v in values.items()]),
+        )
+        for name, kind, values in secrets
+    ]
+    expected = vault_pb2.BatchPutRequest(items=items, mode=vault_pb2.PUT_MODE_CREATE)
+    made = messages.batch_put_request(secrets, messages.CREATE)
+    assert vault_pb2.BatchPutRequest.FromString(made) == expected
+    answer = vault_pb2.BatchPutResponse(created=created, replaced=3).SerializeToString()
+    assert messages.batch_put_answer(answer) == created
 
 
 @settings(max_examples=1000)

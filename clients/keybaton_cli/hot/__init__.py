@@ -36,6 +36,10 @@ def run(arguments: list[str]) -> int | None:
             from keybaton_cli.hot.adding import add_secret
 
             return add_secret(arguments[2:])
+        if words == ["secrets", "import"]:
+            from keybaton_cli.hot.importing import import_file
+
+            return import_file(arguments[2:])
         if words[:1] == ["run"]:
             from keybaton_cli.hot.running import run_command
 
