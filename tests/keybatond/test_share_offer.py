@@ -98,6 +98,14 @@ def test_a_database_takes_its_linked_secrets_along_and_leaves_out_missing_ones(v
     assert [(part.key, part.name) for part in payload.secrets] == [("s3", "bucket"), ("geocodingKey", "geo")]
 
 
+def test_what_is_handed_over_stands_in_the_log_of_reads(vault: FakeVault) -> None:
+    """What is only compared with an offer does not."""
+    payload = build_payload(send_database(), vault)
+    assert vault.reads == [("Photos", "share"), ("bucket", "share"), ("geo", "share")]
+    offer_beside(payload, vault)
+    assert len(vault.reads) == 3
+
+
 def test_a_link_to_a_secret_of_another_type_is_left_out(vault: FakeVault) -> None:
     """The receiver could not link it either."""
     asyncio.run(vault.apply([Change(Item(secret_ref("geo"), key("x", "plain")), PutMode.REPLACE)]))

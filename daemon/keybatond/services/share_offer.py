@@ -24,16 +24,16 @@ class ShareVault(Protocol):
         """How many items there are. VAULT_LOCKED, VAULT_ABSENT."""
 
     def get(self, ref: ItemRef, *, client: str = "") -> Item:
-        """NOT_FOUND, VAULT_LOCKED, VAULT_ABSENT."""
+        """NOT_FOUND, VAULT_LOCKED, VAULT_ABSENT. With `client`, the read is noted in the log of reads."""
 
     async def apply(self, changes: list[Change]) -> list[ItemSummary]:
         """All or nothing. NAME_TAKEN, VERSION_CONFLICT, NOT_FOUND, VAULT_LOCKED, STORAGE_*."""
 
 
-def find(vault: ShareVault, kind: ItemKind, name: str) -> Item | None:
+def find(vault: ShareVault, kind: ItemKind, name: str, *, client: str = "") -> Item | None:
     """The item of that name, or None. VAULT_LOCKED and the like are raised."""
     try:
-        return vault.get(ItemRef(kind, name))
+        return vault.get(ItemRef(kind, name), client=client)
     except KeybatonError as error:
         if error.reason is Reason.NOT_FOUND:
             return None

@@ -11,6 +11,8 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.services.share_offer import ShareVault, find
 from keybatond.services.share_view import StartSend
 
+READER = "share"  # how the log of reads names a value that was handed over
+
 
 def _invalid(field: str, problem: str) -> KeybatonError:
     return KeybatonError(Reason.INVALID_ARGUMENT, field=field, problem=problem)
@@ -49,7 +51,7 @@ def _check_request(start: StartSend) -> None:
 
 
 def _database_payload(start: StartSend, vault: ShareVault) -> Payload:
-    item = vault.get(start.items[0].checked())
+    item = vault.get(start.items[0].checked(), client=READER)
     if not isinstance(item.body, DatabaseBody):
         raise _invalid("items", "do not fit their kind")
     body = replace(
@@ -61,7 +63,7 @@ def _database_payload(start: StartSend, vault: ShareVault) -> Payload:
     parts = []
     for slot, wanted in LINK_SLOTS.items():
         name = item.body.links.get(slot)
-        linked = None if name is None or slot in start.omit_links else find(vault, ItemKind.SECRET, name)
+        linked = None if name is None or slot in start.omit_links else find(vault, ItemKind.SECRET, name, client=READER)
         if linked is not None and isinstance(linked.body, SecretBody) and linked.body.type == wanted:
             parts.append(SecretPart(slot, linked.ref.name, linked.body))
     return Payload(DatabasePart(start.send_as or item.ref.name, body), tuple(parts))
@@ -73,7 +75,7 @@ def _secrets_payload(start: StartSend, vault: ShareVault) -> Payload:
 
 
 def _secret_part(index: int, ref: ItemRef, send_as: str, vault: ShareVault) -> SecretPart:
-    item = vault.get(ref.checked())
+    item = vault.get(ref.checked(), client=READER)
     if not isinstance(item.body, SecretBody):
         raise _invalid("items", "do not fit their kind")
     return SecretPart(str(index), send_as or item.ref.name, item.body)

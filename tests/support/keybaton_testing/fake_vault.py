@@ -17,6 +17,7 @@ class FakeVault:
         self.is_open = True
         self.fail_with: Reason | None = None
         self.writes = 0
+        self.reads: list[tuple[str, str]] = []  # (name, client) of those that named one
         self._ids = 0
 
     @staticmethod
@@ -32,6 +33,8 @@ class FakeVault:
         item = self.items.get(self._key(ref))
         if item is None:
             raise KeybatonError(Reason.NOT_FOUND, name=ref.name)
+        if client:
+            self.reads.append((item.ref.name, client))
         return item
 
     async def apply(self, changes: list[Change]) -> list[ItemSummary]:
