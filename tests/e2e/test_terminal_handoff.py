@@ -1,0 +1,158 @@
+"""Two people at two terminals with real agents on one network: a whole handoff by keys, and what a closed window does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from keybaton_testing.lab import Host, Lab
+from keybaton_testing.program import keybaton
+from keybaton_testing.require import require
+from keybaton_testing.terminal import Terminal
+
+pytestmark = pytest.mark.e2e
+
+PASSPHRASE = "a passphrase for the test device\n"
+
+
+@dataclass
+class Desk:
+    """A device and the terminal on it."""
+
+    host: Host
+    terminal: Terminal
+
+    def keybaton(self, arguments: str) -> None:
+        """Starts `keybaton` with these arguments in the terminal."""
+        self.terminal.run(f"{' '.join(keybaton())} {arguments}")
+
+    def value(self, name: str, field: str) -> str:
+        """What the vault holds."""
+        return self.host.keybaton("get", name, "--field", field).stdout
+
+    def another(self) -> Desk:
+        """A second window on the same device."""
+        return Desk(self.host, _terminal(self.host))
+
+
+def _terminal(host: Host) -> Terminal:
+    return Terminal(host.env, (*host.prefix, "bash", "--norc", "--noprofile"))
+
+
+@pytest.fixture
+def desks() -> Iterator[tuple[Desk, Desk]]:
+    """A laptop with a database, and a desktop that already has a secret of one of its names."""
+    require("netns", "tmux")
+    with Lab() as lab:
+        laptop, desktop = lab.host("laptop"), lab.host("desktop")
+        for host in (laptop, desktop):
+            settings = Path(host.env["XDG_CONFIG_HOME"]) / "keybaton" / "config.toml"
+            settings.parent.mkdir(mode=0o700, exist_ok=True)
+            settings.write_text(f'device_name = "{host.name}"\n')
+            assert (
+                host.keybaton("init", "--keystore", "passphrase", "--passphrase-fd", "0", stdin=PASSPHRASE).returncode
+                == 0
+            )
+        fields = ["--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", "secretAccessKey=0"]
+        assert (
+            laptop.keybaton("secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin="hush").returncode
+            == 0
+        )
+        assert laptop.keybaton("secrets", "add", "maps", "--type", "api-key", stdin="from the laptop").returncode == 0
+        links = ["--s3", "cloud", "--geocoding-key", "maps"]
+        assert laptop.keybaton("dbs", "add", "photos", "--path", "s3:b:/p", *links).returncode == 0
+        assert desktop.keybaton("secrets", "add", "maps", "--type", "api-key", stdin="from the desktop").returncode == 0
+        with _terminal(laptop) as left, _terminal(desktop) as right:
+            yield Desk(laptop, left), Desk(desktop, right)
+
+
+def shown_code(screen: str) -> str:
+    """The code as the sender's screen shows it."""
+    return screen.partition("Code: ")[2].split()[0]
+
+
+def test_a_database_is_handed_over_by_two_people(desks: tuple[Desk, Desk]) -> None:
+    """Chosen from a list, a wrong code and then the right one, a taken name renamed; both sides say saved."""
+    left, right = desks
+    left.keybaton("dbs send")
+    left.terminal.wait_for("Which database?")
+    left.terminal.press("Enter")
+    left.terminal.wait_for("Send it?")
+    left.terminal.press("Enter")
+    left.terminal.wait_for("Waiting for the other device")
+    code = shown_code(left.terminal.screen())
+    right.keybaton("dbs receive")
+    right.terminal.wait_for("Code shown on the other device:")
+    right.terminal.line("0000" if code != "0000" else "1111")
+    right.terminal.wait_for("That code was wrong. 2 tries left.")
+    right.terminal.line(code)
+    right.terminal.wait_for("Save it?")
+    assert "laptop" in right.terminal.screen()
+    right.terminal.press("Enter")
+    right.terminal.wait_for("The secret maps exists here, with other content.")
+    right.terminal.press("Down", "Down", "Enter")
+    right.terminal.wait_for("New name: maps (2)")
+    right.terminal.press("Enter")
+    right.terminal.wait_for("\nsaved photos")
+    left.terminal.wait_for("\nsaved photos on desktop")
+    assert (left.terminal.exit_code(), right.terminal.exit_code()) == (0, 0)
+    assert right.value("cloud", "secretAccessKey") == "hush\n"
+    assert right.value("maps", "apiKey") == "from the desktop\n"
+    assert right.value("maps (2)", "apiKey") == "from the laptop\n"
+    assert '"geocodingKey": "maps (2)"' in right.host.keybaton("dbs", "view", "photos", "--json").stdout
+
+
+def test_a_share_goes_on_when_its_window_is_closed(desks: tuple[Desk, Desk]) -> None:
+    """Another window on the same device resumes it with the same code, and it is saved."""
+    left, right = desks
+    left.keybaton("secrets send cloud --yes")
+    code = shown_code(left.terminal.wait_for("Waiting for the other device"))
+    left.terminal.close()
+    resumed = left.another()
+    with resumed.terminal:
+        resumed.keybaton("shares resume")
+        assert shown_code(resumed.terminal.wait_for("Waiting for the other device")) == code
+        right.keybaton("secrets receive")
+        right.terminal.wait_for("Code shown on the other device:")
+        right.terminal.line(code)
+        right.terminal.wait_for("Save it?")
+        right.terminal.press("Enter")
+        resumed.terminal.wait_for("\nsaved cloud on desktop")
+        assert resumed.terminal.exit_code() == 0
+    assert right.value("cloud", "secretAccessKey") == "hush\n"
+
+
+def test_ctrl_c_in_the_review_ends_both_sides_at_once(desks: tuple[Desk, Desk]) -> None:
+    """The sender learns of it and says so; nothing is saved; both terminals are as before."""
+    left, right = desks
+    left.keybaton("secrets send cloud --yes")
+    code = shown_code(left.terminal.wait_for("Waiting for the other device"))
+    right.keybaton("secrets receive")
+    right.terminal.wait_for("Code shown on the other device:")
+    right.terminal.line(code)
+    right.terminal.wait_for("Save it?")
+    right.terminal.press("C-c")
+    assert right.terminal.exit_code() == 130
+    left.terminal.wait_for("cancelled: ", seconds=5)
+    assert left.terminal.exit_code() == 130
+    assert right.terminal.restored()
+    assert left.terminal.restored()
+    assert right.host.keybaton("get", "cloud", "--field", "region").returncode == 5
+
+
+def test_ctrl_c_while_waiting_leaves_no_session_behind(desks: tuple[Desk, Desk]) -> None:
+    """In both roles, before anybody has met."""
+    left, right = desks
+    left.keybaton("secrets send cloud --yes")
+    left.terminal.wait_for("Waiting for the other device")
+    left.terminal.press("C-c")
+    assert left.terminal.exit_code() == 130
+    right.keybaton("secrets receive")
+    right.terminal.wait_for("Code shown on the other device:")
+    right.terminal.press("C-c")
+    assert right.terminal.exit_code() == 130
+    for desk in desks:
+        assert "none open" in desk.host.keybaton("status").stdout
