@@ -35,9 +35,12 @@ def list_secrets(arguments: list[str]) -> int | None:
 
 def _lines(items: list[tuple[str, str, int, int]]) -> bytes:
     lines = []
+    shown: dict[int, str] = {}  # what was imported together has one time
     for name, kind, _, changed in items:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(changed // 1000))
-        lines.append(f"{name}\t{kind}\t{when}\n")
+        second = changed // 1000
+        if second not in shown:
+            shown[second] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        lines.append(f"{name}\t{kind}\t{shown[second]}\n")
     return "".join(lines).encode()
 
 
