@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn
 
+_Values = list[object]
+
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 
 
@@ -169,7 +171,7 @@ class Fields:
         value = self._list(name, most)
         return [Fields({"": entry}, f"{self.path(name)}[{index}]").text("", limit) for index, entry in enumerate(value)]
 
-    def _list(self, name: str, most: int) -> list[object]:
+    def _list(self, name: str, most: int) -> _Values:
         value = self._get(name)
         if not isinstance(value, list) or len(value) > most:
             raise Malformed(self.path(name), f"is not a list of at most {most}")

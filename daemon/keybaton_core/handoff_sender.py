@@ -215,10 +215,8 @@ class SenderMachine:
         return effects if self.guesses_left else [*effects, *self._finish("guesses-used-up")]
 
     def _end_answered(self, attempt: _Attempt, event: Answered) -> list[Effect]:
+        final = event.status == 200 and wire.decode_state(event.body, "again", "final", "noted") == "final"
         drop = self._drop(event.attempt, failed=True)
-        if event.status != 200:
-            return drop
-        final = wire.decode_state(event.body, "again", "final", "noted") == "final"
         return [*drop, StartGrace()] if final else drop
 
     def _payload_answered(self, attempt: _Attempt, event: Answered) -> list[Effect]:

@@ -158,6 +158,15 @@ def test_a_wrong_code_spends_one_at_each_end_and_leaves_the_certificate_alone() 
     assert s.Proved in kinds(again.step())
 
 
+@pytest.mark.parametrize("body", [b"", b"{}", wire.encode_state("review"), b"\xff"])
+def test_garbage_in_answer_to_an_end_drops_the_attempt(body: bytes) -> None:
+    """A false receiver gains nothing by answering nonsense after its guess failed."""
+    link = Link(sender(), receiver(OTHER))
+    link.step()
+    assert s.Drop in kinds(link.a.feed(s.Answered(1, 200, body, fresh())))
+    assert link.a.attempts() == []
+
+
 def test_three_wrong_codes_end_both_sides() -> None:
     """Spent guesses stay spent over certificates."""
     a, b = sender(), receiver(OTHER)
