@@ -82,6 +82,16 @@ generated: venv
 bench: venv wheel-venv
 	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.bench $(BENCH)
 
+# On a terminal with tmux: a pane for each device.
+lab: venv wheel-venv
+	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.lab
+
+crash: venv wheel-venv
+	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.crash --kills $(KILLS)
+
+attack: venv wheel-venv
+	KEYBATON_BIN=$(WHEEL_BIN)/keybaton KEYBATON_TRIES=$(TRIES) $(PYTEST) -m e2e -k attack
+
 # Each run has new seeds; what fails is printed with the values that made it fail.
 fuzz: venv
 	@for round in $$(seq 1 $(ROUNDS)); do \
