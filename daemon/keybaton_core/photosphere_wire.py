@@ -129,13 +129,13 @@ class ReceiverTable:
         """Requests that will still be served."""
         return max(0, REQUEST_BUDGET - self._served)
 
-    def begin(self, method: str, path: str, query: str) -> Answer | None:
+    def begin(self, method: str, path: str, query: str | None) -> Answer | None:
         """The answer that needs no body, or None when the body is to be read and given to `finish`."""
         if self._served >= REQUEST_BUDGET:
             self.used_up = True
             return TOO_MANY
         self._served += 1
-        if query or (method, path) not in {("GET", HASH_PATH), ("POST", PAYLOAD_PATH)}:
+        if query is not None or (method, path) not in {("GET", HASH_PATH), ("POST", PAYLOAD_PATH)}:
             return NOT_FOUND
         return None
 

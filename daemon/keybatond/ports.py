@@ -166,7 +166,7 @@ class RequestHead:
 
     method: str
     path: str  # without query, percent-encoding untouched
-    query: str
+    query: str | None  # None where the target has no "?"
     connection: int
     peer: Address
     content_length: int | None

@@ -123,45 +123,46 @@ INVALID_JSON = Answer(400, b'{"error":"Invalid JSON"}')
 INVALID_CODE = Answer(403, b'{"error":"Invalid pairing code"}')
 TOO_MANY = Answer(429, b'{"error":"Too many requests"}')
 
-REQUESTS: list[tuple[str, str, str, bytes, Answer]] = [
-    ("GET", HASH_PATH, "", b"", Answer(200, b'{"codeHash":"' + HASH_OF_4321.encode() + b'"}')),
+REQUESTS: list[tuple[str, str, str | None, bytes, Answer]] = [
+    ("GET", HASH_PATH, None, b"", Answer(200, b'{"codeHash":"' + HASH_OF_4321.encode() + b'"}')),
+    ("GET", HASH_PATH, "", b"", NOT_FOUND),
     ("GET", HASH_PATH, "a=1", b"", NOT_FOUND),
-    ("GET", HASH_PATH + "/", "", b"", NOT_FOUND),
-    ("GET", HASH_PATH.upper(), "", b"", NOT_FOUND),
-    ("GET", "/pairing%2Dcode-hash", "", b"", NOT_FOUND),
-    ("GET", "/", "", b"", NOT_FOUND),
-    ("GET", PAYLOAD_PATH, "", b"", NOT_FOUND),
-    ("POST", HASH_PATH, "", body(), NOT_FOUND),
-    ("HEAD", HASH_PATH, "", b"", NOT_FOUND),
-    ("PUT", PAYLOAD_PATH, "", body(), NOT_FOUND),
-    ("OPTIONS", "*", "", b"", NOT_FOUND),
+    ("GET", HASH_PATH + "/", None, b"", NOT_FOUND),
+    ("GET", HASH_PATH.upper(), None, b"", NOT_FOUND),
+    ("GET", "/pairing%2Dcode-hash", None, b"", NOT_FOUND),
+    ("GET", "/", None, b"", NOT_FOUND),
+    ("GET", PAYLOAD_PATH, None, b"", NOT_FOUND),
+    ("POST", HASH_PATH, None, body(), NOT_FOUND),
+    ("HEAD", HASH_PATH, None, b"", NOT_FOUND),
+    ("PUT", PAYLOAD_PATH, None, body(), NOT_FOUND),
+    ("OPTIONS", "*", None, b"", NOT_FOUND),
     ("POST", PAYLOAD_PATH, "x", body(), NOT_FOUND),
-    ("POST", PAYLOAD_PATH, "", b"", INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"{", INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"\xef\xbb\xbf" + body(), INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", body().decode().encode("utf-16"), INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"\xff" + body(), INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", body() + b"x", INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"NaN", INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"9" * 5000, INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"[" * 100_000, INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b'{"codeHash":"a","codeHash":"b"}', INVALID_JSON),
-    ("POST", PAYLOAD_PATH, "", b"{}", INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", b"null", INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", b"[]", INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", b'"x"', INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", body(codeHash=None), INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", body(codeHash=4321), INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", body(codeHash="4321"), INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", body(codeHash="\ud800"), INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", body(codeHash=HASH_OF_4321.upper()), INVALID_CODE),
-    ("POST", PAYLOAD_PATH, "", body(codeHash=HASH_OF_4321 + " "), INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, b"", INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"{", INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"\xef\xbb\xbf" + body(), INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, body().decode().encode("utf-16"), INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"\xff" + body(), INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, body() + b"x", INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"NaN", INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"9" * 5000, INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"[" * 100_000, INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b'{"codeHash":"a","codeHash":"b"}', INVALID_JSON),
+    ("POST", PAYLOAD_PATH, None, b"{}", INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, b"null", INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, b"[]", INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, b'"x"', INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, body(codeHash=None), INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, body(codeHash=4321), INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, body(codeHash="4321"), INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, body(codeHash="\ud800"), INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, body(codeHash=HASH_OF_4321.upper()), INVALID_CODE),
+    ("POST", PAYLOAD_PATH, None, body(codeHash=HASH_OF_4321 + " "), INVALID_CODE),
 ]
 
 
 @pytest.mark.parametrize(("method", "path", "query", "sent", "expected"), REQUESTS)
 def test_each_request_is_answered_as_the_table_says(
-    method: str, path: str, query: str, sent: bytes, expected: Answer
+    method: str, path: str, query: str | None, sent: bytes, expected: Answer
 ) -> None:
     """Status and body byte for byte; each costs one of the budget."""
     table = ReceiverTable("4321")
@@ -174,7 +175,7 @@ def test_each_request_is_answered_as_the_table_says(
 def test_the_right_hash_delivers_the_payload() -> None:
     """And nothing else does."""
     table = ReceiverTable("4321")
-    assert table.begin("POST", PAYLOAD_PATH, "") is None
+    assert table.begin("POST", PAYLOAD_PATH, None) is None
     assert isinstance(table.finish("POST", body()), Payload)
 
 
@@ -197,7 +198,7 @@ def test_the_sixth_request_of_any_kind_ends_the_receiver(requests: int) -> None:
 def test_no_body_without_the_code_ever_becomes_a_payload(sent: bytes) -> None:
     """400 or 403; no exception."""
     table = ReceiverTable("4321")
-    assert table.begin("POST", PAYLOAD_PATH, "") is None
+    assert table.begin("POST", PAYLOAD_PATH, None) is None
     assert table.finish("POST", sent) in (INVALID_JSON, INVALID_CODE)
 
 

@@ -138,9 +138,9 @@ class Desk:
             case wire.PAYLOAD_PATH:
                 return PayloadAsked(connection, body)
             case wire.OUTCOME_PATH:
-                return OutcomeAsked(connection, head.query, last)
+                return OutcomeAsked(connection, head.query or "", last)
             case _:
-                return EndSaid(connection, head.query, body)
+                return EndSaid(connection, head.query or "", body)
 
     def _sent(self, connection: int, response: Response) -> Response:
         if response.close:  # it has left when the connection has ended

@@ -214,9 +214,9 @@ class FakeConnection:
             raise _gone("the connection is closed")
         if self._task is not None:
             raise RuntimeError("a second request before the first was answered")
-        route, _, query = path.partition("?")
+        route, mark, query = path.partition("?")
         size = None if body is None else len(body)
-        head = RequestHead(method, route, query, self._id, self._peer, size)
+        head = RequestHead(method, route, query if mark else None, self._id, self._peer, size)
         handler = self._server.handler
         verdict = handler.body_limit(head)
         if isinstance(verdict, Response):

@@ -103,7 +103,7 @@ class Attacker:
         """Passes a sender's request to the real receiver, and its answer back."""
         try:
             connection = await self.connect()
-            path = head.path + (f"?{head.query}" if head.query else "")
+            path = head.path + (f"?{head.query}" if head.query is not None else "")
             reply = await connection.request(head.method, path, body or None, timeout=5)
         except ShareFailed:
             return Response(410, wire.encode_refusal(wire.Refusal.ENDED))

@@ -194,11 +194,11 @@ class HttpsServer:
         protocol = request.protocol
         assert isinstance(protocol, Protocol)
         with protocol.serving():
-            path, _, query = request.raw_path.partition("?")
+            path, mark, query = request.raw_path.partition("?")
             head = RequestHead(
                 method=request.method,
                 path=path,
-                query=query,
+                query=query if mark else None,
                 connection=protocol.number,
                 peer=protocol.peer,
                 content_length=request.content_length,
