@@ -183,6 +183,36 @@ def test_cancelling_before_the_code_ends_that_side_at_once(lan: Lan, side: str) 
     assert why in ("expired", "no-peer") and took <= 0.5
 
 
+def test_a_receiver_with_a_payload_is_busy_for_everybody_else(lan: Lan) -> None:
+    """A second sender is turned away at no cost to the first, and says why."""
+    lan.receiver = FakeReceiveControl(CODE, decide=lambda _: _after(20, SAVED))
+
+    async def main() -> None:
+        other = Device(lan.network, "10.0.0.3", "other")
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        sending = asyncio.ensure_future(outcome_of(lan.desk.send(lan.job(), lan.sender)))
+        await lan.clock.sleep(1)
+        second = SendJob(one_secret(), CODE, lan.receiver.addresses[0], 5)
+        assert reason(await outcome_of(other.send(second, FakeSendControl()))) == "busy"
+        assert await asyncio.gather(receiving, sending) == [SAVED, SAVED]
+
+    simulate(lan.clock, main())
+
+
+def test_a_named_host_on_this_machine_is_found_at_once(lan: Lan) -> None:
+    """The sender's own ear on the shared port does not swallow the question that it asks by unicast."""
+
+    async def main() -> float:
+        receiving = asyncio.ensure_future(outcome_of(lan.desk.receive(ReceiveJob(), lan.receiver)))
+        await lan.clock.sleep(0.5)
+        began = lan.clock.monotonic()
+        assert await lan.desk.send(lan.job(to="10.0.0.1"), lan.sender) == SAVED
+        assert await receiving == SAVED
+        return lan.clock.monotonic() - began
+
+    assert simulate(lan.clock, main()) < 0.05
+
+
 def test_a_receiver_that_dies_with_the_payload_leaves_nothing_known(lan: Lan) -> None:
     """The sender looks for it for a while, and then says peer-gone rather than a guess."""
 

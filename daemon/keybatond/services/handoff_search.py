@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 
 from keybaton_core.announcements import (
     DISCOVERY_PORT,
@@ -22,6 +21,7 @@ from keybatond.ports import Address, Clock, DatagramEndpoint, Discovery, Log, Tr
 SEEK_TIMES = (0.0, 0.02, 0.06, 0.14, 0.3, 0.62)  # seconds after the start: the second side is found within milliseconds
 SEEK_EVERY = 1.0  # after those
 RESOLVE_SECONDS = 3.0
+LISTEN_LATER_SECONDS = 1.0  # where the host is named: by then it has been asked six times
 
 
 class Search:
@@ -59,24 +59,34 @@ class Search:
         if to is not None:
             await self._name(to)
         only = frozenset(address.host for address in self._hosts)
-        async with AsyncExitStack() as stack:
-            asking = await self._discovery.solicit(also_from=only)
-            stack.push_async_callback(asking.close)
-            endpoints = [asking]
-            try:
-                listening = await self._discovery.listen()
-            except ShareFailed:
-                # Answers to SEEK still come; only receivers that do not hear it are missed.
-                self._log.event("discovery_deaf", port=DISCOVERY_PORT)
-            else:
-                stack.push_async_callback(listening.close)
-                endpoints.append(listening)
-            tasks = [asyncio.ensure_future(self._hear(endpoint, only)) for endpoint in endpoints]
-            tasks.append(asyncio.ensure_future(self._ask(asking)))
-            stack.push_async_callback(_stop, tasks)
+        asking = await self._discovery.solicit(also_from=only)
+        tasks = [
+            asyncio.ensure_future(work) for work in (self._ask(asking), self._hear(asking, only), self._listen(only))
+        ]
+        try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asking.close()
+
+    async def _listen(self, only: frozenset[str]) -> None:
+        """Hears RECV on the shared port. Answers to SEEK come elsewhere, so that this may fail."""
+        if only:
+            # A unicast SEEK to this very machine would reach the socket that was bound last: ours.
+            await self._clock.sleep(LISTEN_LATER_SECONDS)
+        try:
+            endpoint = await self._discovery.listen()
+        except ShareFailed:
+            self._log.event("discovery_deaf", port=DISCOVERY_PORT)
+            return
+        try:
+            await self._hear(endpoint, only)
+        finally:
+            await endpoint.close()
 
     async def _name(self, to: str) -> None:
         try:
@@ -127,9 +137,3 @@ class Search:
                 where = (source.host, heard.port, source.scope)
                 self._book.heard(heard.fingerprint, where, heard.nonce, self._clock.monotonic())
                 self._changed()
-
-
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
