@@ -15,6 +15,8 @@ CALL_SECONDS = 30.0
 HUMAN_SECONDS = 180.0  # calls that may wait for a person at a keychain's dialog
 LONG_SECONDS = 3600.0  # calls that read the whole vault, and watches of sessions
 
+_METADATA = (("keybaton-client", "library"),)  # what the log of reads calls this client
+
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
@@ -51,7 +53,7 @@ def call(
 ) -> _Response:
     """One exchange within `timeout` seconds. Raises ClientError."""
     try:
-        return method(request, timeout=timeout)
+        return method(request, timeout=timeout, metadata=_METADATA)
     except grpc.RpcError as error:
         raise translated(error) from None
 
@@ -60,7 +62,7 @@ def stream(
     method: grpc.UnaryStreamMultiCallable[_Request, _Response], request: _Request, timeout: float | None
 ) -> Iterator[_Response]:
     """The answers as they come; closing the iterator cancels the call. `timeout` None: until one side leaves."""
-    running = method(request, timeout=timeout)
+    running = method(request, timeout=timeout, metadata=_METADATA)
     try:
         yield from running
     except grpc.RpcError as error:

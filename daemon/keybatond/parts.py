@@ -161,6 +161,7 @@ class Parts:
             log=self.log,
             send_drivers=MadeOnDemand(send),
             receive_drivers=MadeOnDemand(receive),
+            on_change=self.status.changed,
         )
 
     def _handoff_send(self) -> SendDriver:

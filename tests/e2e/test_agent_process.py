@@ -301,14 +301,19 @@ def test_the_doctor_finds_a_fresh_agent_well(device: Device) -> None:
 
 
 def test_the_watch_tells_of_every_change(device: Device) -> None:
-    """Absent, unlocked, one item, locked: each as a whole state."""
+    """Absent, unlocked, one item, a share begun and ended, locked: each as a whole state."""
     with started(device) as client:
         watch = client.agent.watch()
         assert next(watch).info.vault_state == agent_pb2.VAULT_STATE_ABSENT
         client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, PASSPHRASE)
         assert next(watch).info.vault_state == agent_pb2.VAULT_STATE_UNLOCKED
-        client.vault.put_item(secret("one", b"1"))
+        item = secret("one", b"1")
+        client.vault.put_item(item)
         assert next(watch).info.items == 1
+        sending = client.shares.start_send(share_pb2.StartSendRequest(items=[item.ref]))
+        assert next(watch).info.open_sessions == 1
+        client.shares.cancel(sending.id)
+        assert next(watch).info.open_sessions == 0
         client.agent.lock()
         assert next(watch).info.vault_state == agent_pb2.VAULT_STATE_LOCKED
 

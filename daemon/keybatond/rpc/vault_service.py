@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import grpc.aio
@@ -24,6 +25,9 @@ from keybatond.rpc.convert import (
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.vault import PutMode, VaultService
 
+CLIENT_KEY = "keybaton-client"
+_CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -34,6 +38,12 @@ def _mode_from(number: int) -> PutMode:
         raise refused("mode", "is unknown") from None
 
 
+def _client_from(context: _Context) -> str:
+    """What kind of client calls, by its own word in the metadata: for the log of reads, never for a decision."""
+    said = next((value for key, value in context.invocation_metadata() or () if key == CLIENT_KEY), "")
+    return said if isinstance(said, str) and _CLIENT.fullmatch(said) else ""
+
+
 class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
     """Hands vault calls to the vault."""
 
@@ -41,7 +51,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         self._vault = vault
 
     async def GetItem(self, request: vault_pb2.GetItemRequest, context: _Context) -> vault_pb2.GetItemResponse:
-        item = self._vault.get(ref_from(request.ref))
+        item = self._vault.get(ref_from(request.ref), client=_client_from(context))
         if request.bare:
             return vault_pb2.GetItemResponse(value=bare_value(item, request.field))
         return vault_pb2.GetItemResponse(item=item_to(item))
@@ -67,7 +77,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         return vault_pb2.ListItemsResponse(items=[summary_to(item) for item in items], next_page_token=token)
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
-        items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs])
+        items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=_client_from(context))
         response = vault_pb2.BatchGetResponse(
             items=[item_to(item) for item in items], missing=[ref_to(ref) for ref in missing]
         )

@@ -57,7 +57,9 @@ class ShareService:
         log: Log,
         send_drivers: Mapping[ShareProtocol, SendDriver],
         receive_drivers: Mapping[ShareProtocol, ReceiveDriver],
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_change` is called when a session begins and when it ends."""
         self._vault = vault
         self._clock = clock
         self._entropy = entropy
@@ -66,6 +68,8 @@ class ShareService:
         self._receive_drivers = receive_drivers
         self._runs: dict[str, Run] = {}  # oldest first
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._on_change = on_change
+        self._followers: set[asyncio.Task[None]] = set()
         self._closing = False
 
     # --- starting ---
@@ -153,10 +157,20 @@ class ShareService:
         task = asyncio.create_task(live(run, drive, self._clock, self._log), name=f"share {session.id}")
         self._tasks[session.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(session.id, None))
+        follower = asyncio.create_task(self._follow(run))
+        self._followers.add(follower)
+        follower.add_done_callback(self._followers.discard)
+        self._on_change()
         self._log.event(
             "share_started", session=session.id, role=session.role.name.lower(), protocol=session.protocol.name.lower()
         )
         return session
+
+    async def _follow(self, run: Run) -> None:
+        """The session's end is what others want to hear of; its driver may say farewell for a minute more."""
+        async for _ in run.watch():
+            pass
+        self._on_change()
 
     # --- looking on and deciding ---
 
