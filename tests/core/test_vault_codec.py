@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keybaton_core.items import (
@@ -41,8 +41,9 @@ from keybaton_core.vault_header import (
 )
 from keybaton_core.vault_keys import SealBroken
 from keybaton_core.vault_rows import Totals, decode_totals
+from keybaton_testing.fuzz import examples
 
-MANY = settings(max_examples=1000, deadline=None)
+MANY = examples(1000)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 values = st.binary(max_size=300).map(SecretBytes)

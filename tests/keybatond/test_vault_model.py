@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from keybaton_core.items import DatabaseBody, Item, ItemKind, ItemRef
+from keybaton_testing.fuzz import examples
 from keybaton_testing.vaults import (
     KEY,
     OTHER_KEY,
@@ -237,5 +238,5 @@ class VaultAgainstModel(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-VaultAgainstModel.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+VaultAgainstModel.TestCase.settings = settings(examples(80), stateful_step_count=40)
 TestVaultAgainstModel = VaultAgainstModel.TestCase

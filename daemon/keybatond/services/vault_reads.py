@@ -52,5 +52,7 @@ def decode_reads(data: bytes) -> list[ReadRecord]:
             ref = ItemRef(ItemKind(kind), name, vault, environment)
         except ValueError:
             raise VaultRowInvalid("a read has a bad text or kind") from None
+        if client != plain(client, CLIENT_MAX):
+            raise VaultRowInvalid("a read has an unfit kind of client")
         records.append(ReadRecord(at_ms, ref, item_id.hex(), version, client))
     return records
