@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
+import os
 import shutil
 import sqlite3
 import stat
@@ -349,6 +352,40 @@ class TestRestore:
         assert aside.with_name(aside.name + "-wal").read_bytes() == b"log of rubbish"
         await assert_filled(vault)
         await vault.shutdown()
+
+    @pytest.mark.parametrize("step", range(1, 6))
+    async def test_stopped_at_any_step_there_is_the_old_vault_or_the_new(
+        self, vault: VaultService, backup: Path, path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        """Complete and sound, under its own key; a second try goes through."""
+        synchronised = os.fsync
+        calls = itertools.count(1)
+
+        def stop(descriptor: int) -> None:
+            if next(calls) == step:
+                raise OSError(errno.EIO, "stopped here")
+            synchronised(descriptor)
+
+        monkeypatch.setattr(os, "fsync", stop)
+        if step <= 4:  # of the new file, and of the folder: old one aside, log gone, new one in place
+            with pytest.raises(KeybatonError) as caught:
+                await restore(vault, backup, replace=True)
+            assert caught.value.reason is Reason.STORAGE_FAILED
+        else:
+            await restore(vault, backup, replace=True)
+        await vault.shutdown()
+        monkeypatch.undo()
+        again = vault_at(path)
+        header = again.header()
+        assert header is not None
+        new = header.record == OTHER_RECORD
+        assert new == (step >= 4)
+        await again.open(key(OTHER_KEY if new else KEY))
+        assert again.count() == (43 if new else 44)
+        assert await again.check(no_progress) == []
+        await restore(again, backup, replace=True)
+        await assert_filled(again)
+        await again.shutdown()
 
     async def test_reads_during_a_restore_find_the_old_or_the_new(self, vault: VaultService, backup: Path) -> None:
         """Never an error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 import struct
@@ -41,6 +42,12 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         raise translate(error) from None
     return True
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or with a number behind it where that is taken."""
+    tries = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
+    return next(candidate for candidate in tries if not is_there(candidate) and not is_there(log_of(candidate)))
 
 
 def log_bytes(path: Path) -> int:

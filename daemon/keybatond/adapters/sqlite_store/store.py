@@ -127,9 +127,11 @@ class SqliteStore:
     async def replace_from(
         self, path: str, job: Callable[[VaultReader, VaultWriter], T], aside: str | None
     ) -> tuple[T, str]:
-        kept = None if aside is None else self._path.with_name(self._path.name + aside)
-        result = await asyncio.to_thread(self._replace_from, Path(path), job, kept)
-        self._close_reader()  # it still looks at the replaced file
+        kept = None if aside is None else files.free_name(self._path.with_name(self._path.name + aside))
+        try:
+            result = await asyncio.to_thread(self._replace_from, Path(path), job, kept)
+        finally:
+            self._close_reader()  # it may look at the replaced file
         return result, "" if kept is None else str(kept)
 
     async def close(self) -> None:
@@ -259,6 +261,7 @@ class SqliteStore:
             files.make_folder(self._path.parent)
             if aside is None and files.is_there(self._path):
                 raise KeybatonError(Reason.VAULT_EXISTS)
+            files.remove_leftovers(self._path)
             reader = RowReader(connection)
             return self._build(lambda writer: job(reader, writer), put, beside=self._path, log_mode=True)
 
