@@ -78,6 +78,7 @@ contracts: venv
 
 generated: venv
 	.venv/bin/python proto/generate.py --check
+	.venv/bin/python -m keybaton_cli.manpages clients/man --check
 
 bench: venv wheel-venv
 	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.bench $(BENCH)

@@ -22,7 +22,11 @@ def _main() -> None:
         site.main()  # the virtual environment, its prefix and its .pth files
     from keybaton_cli.cli import main
 
-    sys.exit(main())
+    code = main()
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: Ctrl-C now would only make the interpreter's end noisy
+    sys.exit(code)
 
 
 if __name__ == "__main__":

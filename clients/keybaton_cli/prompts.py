@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,7 +48,8 @@ class Asker:
         application = self._application
         loop = getattr(application, "loop", None)
         if application is not None and loop is not None:
-            loop.call_soon_threadsafe(self._end, application)
+            with contextlib.suppress(RuntimeError):  # answered meanwhile: its loop is closed
+                loop.call_soon_threadsafe(self._end, application)
 
     @staticmethod
     def _end(application: Any) -> None:
