@@ -38,6 +38,7 @@ class Refusal(enum.Enum):
     PAYLOAD_TOO_LARGE = "payload-too-large"
     UNKNOWN = "unknown"
     ENDED = "ended"
+    GUESSES_USED_UP = "guesses-used-up"
 
 
 STATUS: dict[Refusal, int] = {
@@ -51,6 +52,7 @@ STATUS: dict[Refusal, int] = {
     Refusal.PAYLOAD_TOO_LARGE: 413,
     Refusal.UNKNOWN: 404,
     Refusal.ENDED: 410,
+    Refusal.GUESSES_USED_UP: 410,
 }
 
 # Why a payload that had arrived was not saved after all; a part of the session's closed list of reasons.

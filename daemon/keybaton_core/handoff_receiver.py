@@ -91,6 +91,7 @@ class ReceiverMachine:
         self._proved_on = 0
         self._digest = b""
         self._outcome: Outcome | None = None
+        self._ended = Refusal.ENDED  # what is said to whoever comes after the end
         self._met: set[str] = set()  # what the deadline's reason is chosen from
 
     def feed(self, event: Event) -> list[Effect]:
@@ -104,10 +105,10 @@ class ReceiverMachine:
         """Why a body is not even read, or None."""
         if path == wire.HANDSHAKE_PATH:
             if self.phase in (Phase.REVIEW, Phase.ENDED):
-                return Refusal.BUSY if self.phase is Phase.REVIEW else Refusal.ENDED
+                return Refusal.BUSY if self.phase is Phase.REVIEW else self._ended
             return Refusal.OUT_OF_TURN if connection in self._used else None
         if path == wire.PAYLOAD_PATH and connection not in self._pending:
-            return Refusal.ENDED if self.phase is Phase.ENDED else Refusal.OUT_OF_TURN
+            return self._ended if self.phase is Phase.ENDED else Refusal.OUT_OF_TURN
         return None
 
     # --- our own side ---
@@ -261,7 +262,7 @@ class ReceiverMachine:
         return _refuse(event.connection, Refusal.UNKNOWN)
 
     def _over(self, event: ReadyAsked | HandshakeAsked | PayloadAsked | EndSaid) -> list[Effect]:
-        return _refuse(event.connection, Refusal.ENDED)
+        return _refuse(event.connection, self._ended)
 
     # --- shared steps ---
 
@@ -285,6 +286,8 @@ class ReceiverMachine:
     def _finish(self, reason: str, field: str = "") -> list[Effect]:
         if self._proved is not None:
             self._outcome = Outcome("failed", reason)
+        if reason == "guesses-used-up":
+            self._ended = Refusal.GUESSES_USED_UP
         self._pending.clear()
         self._code = None
         self.phase = Phase.ENDED

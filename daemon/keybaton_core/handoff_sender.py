@@ -185,15 +185,12 @@ class SenderMachine:
                 Idle(event.attempt),
                 self._shake_hands(event.attempt, attempt, event.fresh, AGAIN_SECONDS),
             ]
-        if refusal is Refusal.WRONG_VERSION:
-            self._met.add("version")
+        self._met |= HINTS.get(refusal, set())
         return self._drop(event.attempt, failed=True)
 
     def _ready_answered(self, attempt: _Attempt, event: Answered) -> list[Effect]:
         if event.status != 200:
-            refusal = wire.decode_refusal(event.status, event.body)
-            if refusal is Refusal.BUSY:
-                self._met.add("busy")
+            self._met |= HINTS.get(wire.decode_refusal(event.status, event.body), set())
             return self._drop(event.attempt, failed=True)
         if wire.decode_state(event.body, "ready", "code-needed") == "ready":
             return [
@@ -333,12 +330,20 @@ class SenderMachine:
 # When the time is over: the first of these that was met says why.
 DEADLINE_REASONS: tuple[tuple[str, str], ...] = (
     ("failed", "wrong-code"),
+    ("spent", "guesses-used-up"),
     ("crowded", "many-announcers"),
     ("waiting", "expired"),
     ("busy", "busy"),
     ("version", "wrong-version"),
     ("photosphere", "photosphere-only"),
 )
+
+# What a refusal is remembered as. Nobody has proved anything yet: it ends nothing, it only names the reason in the end.
+HINTS: dict[Refusal, set[str]] = {
+    Refusal.BUSY: {"busy"},
+    Refusal.WRONG_VERSION: {"version"},
+    Refusal.GUESSES_USED_UP: {"spent"},
+}
 
 _M = SenderMachine
 

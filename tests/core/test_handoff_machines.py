@@ -204,6 +204,19 @@ def test_open_handshakes_that_break_off_use_the_guesses_up() -> None:
     assert only(b.feed(r.Dropped(2)), r.Finish).reason == "guesses-used-up"
 
 
+def test_a_sender_that_waits_hears_that_the_guesses_are_used_up() -> None:
+    """Somebody else has spent them: it seeks on, and says so when its time is over."""
+    a, b = sender(), receiver()
+    for number in range(3):
+        Link(sender(), b, number).step()
+    for number in range(3):
+        b.feed(r.Dropped(number))
+    link = Link(a, b, 9)
+    assert b.refuses(wire.HANDSHAKE_PATH, 9) is wire.Refusal.GUESSES_USED_UP
+    assert kinds(link.step()) == {s.Drop}
+    assert only(a.feed(s.DeadlineOver(1, False, True)), s.Finish).reason == "guesses-used-up"
+
+
 def test_a_wrong_code_is_not_believed_while_another_handshake_is_open() -> None:
     """An attacker who spends a guess cannot throw an honest sender out half-way."""
     b = receiver()
