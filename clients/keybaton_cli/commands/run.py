@@ -10,7 +10,7 @@ import click
 from keybaton_cli.commands.env_values import env_option
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App, command, pass_app
-from keybaton_cli.hot.executing import become, merged
+from keybaton_cli.hot.executing import ANSWER_SECONDS, become, merged
 from keybaton_cli.project import schema
 from keybaton_cli.project.context import Place, place
 
@@ -42,7 +42,7 @@ def run(
     code (PATH, LD_PRELOAD, NODE_OPTIONS …) are refused unless allowed by name.
     """
     where = place(app, environment)
-    variables = {variable.name.encode(): variable.value for variable in where.variables()}
+    variables = {variable.name.encode(): variable.value for variable in where.variables(timeout=ANSWER_SECONDS)}
     defaults = checked_defaults(where, variables, override=override, no_check=no_check)
     prepared = merged(os.environb, variables, defaults, {name.encode() for name in allow}, override)
     app.close()

@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import NoReturn
 
+ANSWER_SECONDS = 0.9  # a program's start is never held up for longer than a second by an agent that hangs
 NOT_FOUND_CODE, NOT_EXECUTABLE_CODE = 127, 126  # as every shell exits (POSIX.1-2017, 2.8.2)
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
 # Variables by which whoever can change an environment makes other programs run code of theirs, or run in place of them.
 HIJACKING = frozenset(
-    b"PATH IFS ENV BASH_ENV SHELLOPTS BASHOPTS PROMPT_COMMAND PS4 CDPATH ZDOTDIR SHELL FPATH "
+    b"PATH HOME XDG_CONFIG_HOME XDG_CONFIG_DIRS XDG_DATA_DIRS "
+    b"IFS ENV BASH_ENV SHELLOPTS BASHOPTS PROMPT_COMMAND PS4 CDPATH ZDOTDIR SHELL FPATH "
     b"NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS NODE_REPL_EXTERNAL_MODULE "
     b"PYTHONSTARTUP PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONINSPECT PYTHONBREAKPOINT PYTHONWARNINGS "
     b"PERL5OPT PERL5LIB PERL5DB PERLLIB RUBYOPT RUBYLIB LUA_INIT LUA_PATH LUA_CPATH PHPRC PHP_INI_SCAN_DIR "
     b"JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH MAVEN_OPTS GRADLE_OPTS "
     b"GIT_SSH GIT_SSH_COMMAND GIT_EXEC_PATH GIT_ASKPASS GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR "
-    b"GIT_TEMPLATE_DIR GIT_PROXY_COMMAND SSH_ASKPASS SUDO_ASKPASS EDITOR VISUAL PAGER MANPAGER BROWSER LESSOPEN LESSCLOSE "
+    b"GIT_DIR GIT_COMMON_DIR GIT_TEMPLATE_DIR GIT_PROXY_COMMAND SSH_ASKPASS SUDO_ASKPASS EDITOR VISUAL PAGER MANPAGER BROWSER "
+    b"LESSOPEN LESSCLOSE LESSKEY LESSKEYIN "
     b"GCONV_PATH GLIBC_TUNABLES GETCONF_DIR HOSTALIASES LOCALDOMAIN LOCPATH MALLOC_TRACE NIS_PATH NLSPATH RESOLV_HOST_CONF "
     b"TERMINFO TERMINFO_DIRS TERMCAP OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES SSLKEYLOGFILE "
     b"GOFLAGS GOTOOLCHAIN RUSTC RUSTC_WRAPPER RUSTFLAGS CC CXX MAKEFLAGS MFLAGS".split()
@@ -44,7 +47,7 @@ def merged(
     allowed: "Collection[bytes]",
     override: bool,
 ) -> dict[bytes, bytes]:
-    """The program's environment: the caller's wins over the vault's (not with `override`), that over the schema's defaults.
+    """The program's environment: the caller's wins over the vault's (not with `override`); defaults fill what is empty.
 
     ClientError INVALID_ARGUMENT for variables that hijack programs and are not in `allowed`.
     """
@@ -57,8 +60,8 @@ def merged(
             f"The environment sets what can make programs run other code: {names}.",
             f"If that is meant: `keybaton run {options} -- …`.",
         )
-    environment = {**defaults, **variables} if override else {**defaults, **variables, **caller}
-    return {**caller, **environment} if override else environment
+    environment = {**caller, **variables} if override else {**variables, **caller}
+    return {**environment, **{name: value for name, value in defaults.items() if not environment.get(name)}}
 
 
 def become(command: "list[bytes]", environment: "Mapping[bytes, bytes]") -> "NoReturn":

@@ -5,8 +5,8 @@ A `keybaton.toml` that says more than a vault, a name and aliases, and options t
 
 import posix
 
-from keybaton_cli.hot import READ_SECONDS, agent, call
-from keybaton_cli.hot.executing import become, merged
+from keybaton_cli.hot import agent, call
+from keybaton_cli.hot.executing import ANSWER_SECONDS, become, merged
 from keybaton_client.messages import GET_ENVIRONMENT, environment_answer, environment_request
 
 _FILE_MAX = 256 * 1024  # bytes, as in `keybaton_cli.project.file`
@@ -26,8 +26,8 @@ def run_command(arguments: list[str]) -> int | None:
     vault, aliases = project
     name = environment or posix.environ.get(b"KEYBATON_ENV", b"").decode(errors="replace") or "default"
     request = environment_request(vault, aliases.get(name, name))
-    channel = agent([socket] if socket else None)
-    variables = call(channel, GET_ENVIRONMENT, request, environment_answer, READ_SECONDS)
+    channel = agent([socket] if socket else None, b"run")
+    variables = call(channel, GET_ENVIRONMENT, request, environment_answer, ANSWER_SECONDS)
     channel.close()
     encoded = [word.encode("utf-8", "surrogateescape") for word in command]
     return become(encoded, merged(posix.environ, variables, {}, {name.encode() for name in allowed}, override))

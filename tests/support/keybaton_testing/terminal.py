@@ -40,6 +40,14 @@ class Terminal:
         """What stands on the screen now, and what has scrolled off it."""
         return self._tmux("capture-pane", "-p", "-J", "-S", "-500")
 
+    def coloured(self) -> str:
+        """What stands on the screen, with the escape sequences of its colours."""
+        return self._tmux("capture-pane", "-p", "-e", "-J")
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Gives the window another size, as dragging its corner does."""
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
     def wait_for(self, text: str, *, times: int = 1, seconds: float = 20.0) -> str:
         """Waits until the screen holds `text`, `times` times, and returns the screen."""
         try:
