@@ -163,45 +163,17 @@ class WatchResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     INFO_FIELD_NUMBER: builtins.int
-    OFFERS_FIELD_NUMBER: builtins.int
     @property
     def info(self) -> Global___AgentInfo: ...
-    @property
-    def offers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___IncomingOffer]:
-        """Offers of senders heard on the network in the last seconds, newest first."""
-
     def __init__(
         self,
         *,
         info: Global___AgentInfo | None = ...,
-        offers: collections.abc.Iterable[Global___IncomingOffer] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["info", b"info"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["info", b"info", "offers", b"offers"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["info", b"info"]) -> None: ...
 
 Global___WatchResponse: typing_extensions.TypeAlias = WatchResponse
-
-@typing.final
-class IncomingOffer(google.protobuf.message.Message):
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    NONCE_FIELD_NUMBER: builtins.int
-    DEVICE_NAME_FIELD_NUMBER: builtins.int
-    ADDRESS_FIELD_NUMBER: builtins.int
-    nonce: builtins.str
-    device_name: builtins.str
-    """says the peer; plain text, not verified"""
-    address: builtins.str
-    def __init__(
-        self,
-        *,
-        nonce: builtins.str = ...,
-        device_name: builtins.str = ...,
-        address: builtins.str = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "device_name", b"device_name", "nonce", b"nonce"]) -> None: ...
-
-Global___IncomingOffer: typing_extensions.TypeAlias = IncomingOffer
 
 @typing.final
 class InitRequest(google.protobuf.message.Message):
