@@ -81,11 +81,12 @@ class Asker:
         questionary = _questionary()
         return str(self._asked(questionary.password(label, validate=_validator(check), **_look_of())))
 
-    def lines(self, label: str) -> str:
-        """Text of several lines, ended with Esc and then Enter."""
+    def lines(self, label: str, *, hidden: bool) -> str:
+        """Text of several lines, ended with Esc and then Enter; `hidden`: shown as asterisks."""
         questionary = _questionary()
-        told = "(several lines; Esc, then Enter ends)"
-        return str(self._asked(questionary.text(label, multiline=True, instruction=told + "\n", **_look_of())))
+        kind = questionary.password if hidden else questionary.text
+        told = "(several lines; Esc, then Enter ends)\n"
+        return str(self._asked(kind(label, multiline=True, instruction=told, **_look_of())))
 
     def confirm(self, label: str, default: bool = False) -> bool:
         """Yes or no."""

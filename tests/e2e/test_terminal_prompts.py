@@ -348,6 +348,24 @@ def test_fields_are_asked_for_without_showing_what_is_secret(desk: Desk) -> None
     assert {field.key for field in item.secret.fields} == {"username", "password"}
 
 
+def test_a_key_of_several_lines_is_typed_unseen(desk: Desk) -> None:
+    """Enter begins a new line, Esc and Enter end the text; the private part is never on the screen."""
+    desk.keybaton("secrets add pair --type ssh-key")
+    desk.terminal.wait_for("privateKey:")
+    desk.terminal.wait_for("Esc, then Enter ends")
+    desk.terminal.line("hush-first")
+    desk.terminal.type("hush-second")
+    desk.terminal.press("Escape", "Enter")
+    desk.terminal.wait_for("publicKey (optional):")
+    desk.terminal.wait_for("Esc, then Enter ends", times=2)
+    desk.terminal.type("ssh-ed25519 shown")
+    desk.terminal.press("Escape", "Enter")
+    assert desk.terminal.exit_code() == 0
+    assert "hush" not in desk.terminal.screen()
+    assert desk.agent.field("pair", "privateKey") == b"hush-first\nhush-second"
+    assert desk.agent.field("pair", "publicKey") == b"ssh-ed25519 shown"
+
+
 def test_a_wrong_passphrase_is_asked_again(desk: Desk) -> None:
     """Three tries, the terminal never shows what is typed."""
     desk.agent.info.vault_state = agent_pb2.VAULT_STATE_LOCKED

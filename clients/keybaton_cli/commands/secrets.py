@@ -85,7 +85,7 @@ def _ask_field(asker: prompts.Asker, spec: FieldSpec, label: str, kept: bytes | 
     suffix = " (Enter keeps it):" if kept is not None else ":"
     if spec.lines:
         while True:
-            text = asker.lines(label + suffix)
+            text = asker.lines(label + suffix, hidden=spec.hidden)
             if not check(text):
                 return text
             output.note(check(text))

@@ -24,6 +24,7 @@ _ROLES = {share_pb2.SHARE_ROLE_SEND: "send", share_pb2.SHARE_ROLE_RECEIVE: "rece
     "shares",
     cls=LazyGroup,
     invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",
     context_settings=CONTEXT_SETTINGS,
     examples=("keybaton shares", "keybaton shares resume", "keybaton shares cancel 3f9a"),
     commands={
