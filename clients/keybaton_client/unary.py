@@ -67,10 +67,11 @@ _FURTHER_HEADERS = (
 
 
 class Channel:
-    """One connection to an agent."""
+    """One connection to an agent. `client` is the kind of program that calls, as the log of reads shows it."""
 
-    def __init__(self, connection: _socket.socket) -> None:
+    def __init__(self, connection: _socket.socket, client: bytes = b"") -> None:
         self._socket = connection
+        self._headers = _FURTHER_HEADERS + _literal(b"keybaton-client", client) if client else _FURTHER_HEADERS
         self._in = bytearray()
         self._out = bytearray(_OPENING)
         self._stream = -1
@@ -116,7 +117,7 @@ class Channel:
         self._begin(time.monotonic() + timeout)
         milliseconds = min(max(int(timeout * 1000), 1), _TIMEOUT_MAX_MS)
         timing = _literal(b"grpc-timeout", b"%dm" % milliseconds)
-        headers = _POST_HTTP + _literal(b":path", method) + _FURTHER_HEADERS + timing
+        headers = _POST_HTTP + _literal(b":path", method) + self._headers + timing
         self._out += _frame(_HEADERS, _END_HEADERS, self._stream, headers)
         body = b"\0%b%b" % (len(request).to_bytes(4, "big"), request)
         sent = 0
@@ -320,8 +321,11 @@ class Channel:
         return bytes(self._message[5:])
 
 
-def connect(path: str, timeout: float) -> Channel:
-    """A channel to the agent that listens on `path`. Raises OSError, or ClientError when another user listens there."""
+def connect(path: str, timeout: float, client: bytes = b"") -> Channel:
+    """A channel to the agent that listens on `path`; `client` is what the log of reads calls the caller.
+
+    Raises OSError, or ClientError when another user listens there.
+    """
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
@@ -333,7 +337,7 @@ def connect(path: str, timeout: float) -> Channel:
     except BaseException:
         connection.close()
         raise
-    return Channel(connection)
+    return Channel(connection, client)
 
 
 def _unpadded(flags: int, payload: bytes) -> bytes:

@@ -325,9 +325,9 @@ def test_the_socket_is_looked_for_where_the_complete_client_looks(monkeypatch: p
         {"HOME": "/home/a"},
     ):
         monkeypatch.setattr("posix.environ", {key.encode(): value.encode() for key, value in env.items()})
-        assert hot._default_socket() in ("", default_socket(env))
+        assert hot.default_socket() in ("", default_socket(env))
     monkeypatch.setattr("posix.environ", {b"KEYBATON_SOCKET": b"/s", b"XDG_RUNTIME_DIR": b"/run"})
-    assert hot._default_socket() == "/s"
+    assert hot.default_socket() == "/s"
 
 
 def test_the_types_are_those_of_the_complete_command() -> None:

@@ -44,6 +44,10 @@ def run(arguments: list[str]) -> int | None:
             from keybaton_cli.hot.running import run_command
 
             return run_command(arguments[1:])
+        if words[:1] == ["helper"]:
+            from keybaton_cli.helpers import serve
+
+            return serve(arguments[1:])
         return None
     except ClientError as error:
         return _failed(error, arguments)
@@ -82,12 +86,15 @@ def parsed(
     return found
 
 
-def agent(option: list[str] | None) -> Channel:
-    """A channel to the agent, which is started when none listens. `option` holds the value of `--socket`."""
-    path = option[0] if option else _default_socket()
+def agent(option: list[str] | None, client: bytes = b"cli") -> Channel:
+    """A channel to the agent, which is started when none listens. `option` holds the value of `--socket`.
+
+    `client` is what the log of reads calls this program.
+    """
+    path = option[0] if option else default_socket()
     if path.startswith("/") and len(path.encode(errors="surrogateescape")) <= _SOCKET_PATH_MAX:
         try:
-            return connect(path, _CONNECT_SECONDS)
+            return connect(path, _CONNECT_SECONDS, client)
         except OSError:
             pass  # looked into, said in words or made good by what follows
     import os
@@ -95,12 +102,12 @@ def agent(option: list[str] | None) -> Channel:
     from keybaton_client.start import ensure_agent
 
     try:
-        return connect(ensure_agent(os.environ, option[0] if option else ""), _CONNECT_SECONDS)
+        return connect(ensure_agent(os.environ, option[0] if option else ""), _CONNECT_SECONDS, client)
     except OSError:
         raise ClientError("NO_AGENT", "The agent cannot be reached.") from None
 
 
-def _default_socket() -> str:
+def default_socket() -> str:
     """Where `keybaton_client.locate` would look, for the usual environments; "" where it has to be asked."""
     chosen = posix.environ.get(b"KEYBATON_SOCKET", b"")
     if not chosen:

@@ -1,0 +1,61 @@
+"""The credential helpers' requests and answers as bytes, beside those of `messages`."""
+
+from keybaton_client.messages import GET_ITEM, LIST_ITEMS, PUT_ITEM, SECRET
+from keybaton_client.wire import blob, bytes_field, fields, message_field, number_field, text
+
+__all__ = [
+    "DELETE_ITEM",
+    "GET_ITEM",
+    "LIST_ITEMS",
+    "PUT_ITEM",
+    "delete_request",
+    "secret_answer",
+    "secret_request",
+    "secrets_request",
+]
+
+DELETE_ITEM = "/keybaton_api.agent.v1.VaultService/DeleteItem"
+
+
+def _reference(name: str) -> bytes:
+    return message_field(1, number_field(1, SECRET) + bytes_field(2, name.encode()))
+
+
+def secret_request(name: str) -> bytes:
+    """GetItemRequest for a secret with all of its fields."""
+    return _reference(name)
+
+
+def secret_answer(data: bytes) -> tuple[str, dict[str, bytes]]:
+    """Type and fields of the secret in a GetItemResponse."""
+    item = b"".join(blob(content) for key, content in fields(data) if key == 1)
+    body = b"".join(blob(content) for key, content in fields(item) if key == 5)
+    kind = ""
+    values = {}
+    for key, content in fields(body):
+        if key == 1:
+            kind = text(content)
+        elif key == 2:
+            name, value = "", b""
+            for part, inner in fields(blob(content)):
+                if part == 1:
+                    name = text(inner)
+                elif part == 2:
+                    value = blob(inner)
+            values[name] = value
+    return kind, values
+
+
+def delete_request(name: str) -> bytes:
+    """DeleteItemRequest for a secret."""
+    return _reference(name)
+
+
+def secrets_request(prefix: str, page_size: int, page_token: str) -> bytes:
+    """ListItemsRequest for secrets whose names begin with `prefix`."""
+    return (
+        number_field(1, SECRET)
+        + bytes_field(4, prefix.encode())
+        + number_field(5, page_size)
+        + bytes_field(6, page_token.encode())
+    )
