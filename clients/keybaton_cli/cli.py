@@ -175,18 +175,18 @@ def main(argv: list[str] | None = None) -> int:
     except SessionFailure as failure:
         return exits.exit_code(failure.reason)
     except ClientError as failure:
-        return _report(failure, arguments, app)
+        return _report(failure, app)
     except NoCommand as error:
         if error.ctx is not None:
             click.echo(error.ctx.get_help(), err=True)
         return exits.USAGE
     except click.UsageError as error:
         help_line = f"{error.ctx.command_path} --help shows what it takes" if error.ctx else ""
-        return _report(UsageFailure(error.format_message(), help_line), arguments, app)
+        return _report(UsageFailure(error.format_message(), help_line), app)
     except click.ClickException as error:
-        return _report(Failure("USAGE", error.format_message()), arguments, app)
+        return _report(Failure("USAGE", error.format_message()), app)
     except (KeyboardInterrupt, click.Abort):
-        return _report(Failure("INTERRUPTED", "Interrupted."), arguments, app)
+        return _report(Failure("INTERRUPTED", "Interrupted."), app)
     except BrokenPipeError:
         # The reader of a pipe has left; what is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -203,16 +203,8 @@ def _json_asked(arguments: list[str]) -> bool:
     return "--json" in arguments
 
 
-def _streams_events(arguments: list[str]) -> bool:
-    """Whether the command prints one JSON object per line instead of one document."""
-    words = [word for word in arguments if not word.startswith("-")]
-    return (words[:1] in (["secrets"], ["dbs"]) and words[1:2] in (["send"], ["receive"])) or (
-        words[:2] == ["shares", "resume"]
-    )
-
-
-def _report(failure: ClientError, arguments: list[str], app: App) -> int:
-    if app.json and _streams_events(arguments):
+def _report(failure: ClientError, app: App) -> int:
+    if app.json and app.events:
         reason = failure.reason.lower().replace("_", "-").removeprefix("vault-")
         output.document({"event": "failed", "reason": reason, "error": document(failure)})
     elif app.json:

@@ -24,6 +24,7 @@ class App:
     """One run of the command line: its global options and its connection."""
 
     json: bool = False
+    events: bool = False  # the command that was called prints one JSON object per line
     socket: str | None = None
     _client: Client | None = field(default=None, repr=False)
 
@@ -111,7 +112,13 @@ class Command(ExampleHelp, click.Command):
     def __init__(self, *args: Any, examples: Sequence[str] = (), events: bool = False, **more: Any) -> None:
         super().__init__(*args, **more)
         self.examples = examples
+        self.events = events
         self.params.extend(global_options(events=events))
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """As click's; notes before anything can fail how failures are to be told."""
+        context.ensure_object(App).events = self.events
+        return super().parse_args(context, args)
 
 
 class NoCommand(click.UsageError):

@@ -207,3 +207,14 @@ def test_shares_lists_resumes_and_cancels(agent: FakeAgent, run: CommandLine) ->
     agent.session.code = "4821"
     agent.session.ClearField("reason")
     assert run("shares", "cancel", "77").code == 5
+
+
+def test_global_options_may_stand_before_the_command(agent: FakeAgent, run: CommandLine) -> None:
+    """Failures of a command that prints events are events there as well, usage errors included."""
+    import os
+
+    socket = os.environ["KEYBATON_SOCKET"]
+    result = run("--json", "--socket", socket, "secrets", "send", "nothing", "--yes")
+    assert (result.code, result.events[-1]["reason"]) == (5, "not-found")
+    result = run("--json", "dbs", "receive", "--nonsense")
+    assert (result.code, result.events[-1]["reason"]) == (2, "usage")
