@@ -19,6 +19,7 @@ from keybaton_testing.bench.setting import Setting
 
 _GROUPS: dict[str, Callable[[Setting], list[Row]]] = {
     "get": command_rows.get,
+    "run": command_rows.run,
     "list": command_rows.listing,
     "start": agent_rows.cold_start,
     "idle": agent_rows.idle,

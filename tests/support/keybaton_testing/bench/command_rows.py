@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import ExitStack
+from dataclasses import replace
 
 from keybaton_testing.bench.competitors import Dotenvx, Keychain, Missing, Pass
 from keybaton_testing.bench.measure import Command, Row, interleaved, milliseconds
@@ -46,6 +47,26 @@ def _others(setting: Setting, stack: ExitStack) -> tuple[dict[str, Command], dic
     except Missing as error:
         missing["dotenvx get"] = str(error)
     return commands, missing
+
+
+def run(setting: Setting) -> list[Row]:
+    """`keybaton run -- true` with ten variables."""
+    bounds: dict[str, float | None] = {"py": 1.20, "dotenvx run": 0.05}
+    with ExitStack() as stack:
+        device, _ = stack.enter_context(device_with(_LISTED))
+        project = device.root / "project"
+        project.mkdir()
+        (project / ".env").write_text("".join(f"NAME_{number}=value of it\n" for number in range(10)))
+        made = replace(setting.keybaton(device, "env", "init", "--yes"), folder=str(project))
+        made.run()
+        others = {"py": setting.python(device, "-c", "pass")}
+        missing: dict[str, str] = {}
+        try:
+            others["dotenvx run"] = stack.enter_context(Dotenvx(setting)).run()
+        except Missing as error:
+            missing["dotenvx run"] = str(error)
+        ours = replace(setting.keybaton(device, "run", "--", "true"), folder=str(project))
+        return _against("keybaton run -- true", ours, others, missing, bounds, setting.rounds)
 
 
 def listing(setting: Setting) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import time
@@ -42,6 +43,7 @@ class Command:
     arguments: Sequence[str]
     env: Mapping[str, str]
     stdin: str = os.devnull
+    folder: str = "/"  # it runs in
 
     def run(self) -> float:
         """Seconds of one run. RuntimeError when it fails: a figure of a failure is worth nothing."""
@@ -50,10 +52,11 @@ class Command:
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ]
-        start = time.perf_counter()
-        child = os.posix_spawnp(self.arguments[0], list(self.arguments), dict(self.env), file_actions=actions)
-        _, status = os.waitpid(child, 0)
-        elapsed = time.perf_counter() - start
+        with contextlib.chdir(self.folder):
+            start = time.perf_counter()
+            child = os.posix_spawnp(self.arguments[0], list(self.arguments), dict(self.env), file_actions=actions)
+            _, status = os.waitpid(child, 0)
+            elapsed = time.perf_counter() - start
         if status:
             raise RuntimeError(f"{' '.join(self.arguments[:4])} … ended with {os.waitstatus_to_exitcode(status)}")
         return elapsed
