@@ -20,7 +20,7 @@ CANDIDATES_PER_SOURCE = 64
 ADDRESSES_PER_FINGERPRINT = 16
 DIALS_PER_FINGERPRINT = 3
 HEDGE_SECONDS = 0.25  # after which the next address of the same receiver is dialled too
-IDLE_SECONDS = 3.0  # after which a receiver without a code makes room for one that waits
+IDLE_SECONDS = 3.0  # of a connection, after which a receiver without a code makes room for one that waits
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -147,10 +147,13 @@ class CandidateBook:
         candidate.place, candidate.since, candidate.failures = Place.CONNECTED, now, 0
         return True
 
-    def idle(self, candidate: Candidate, now: float) -> None:
-        """The receiver has no code yet: the connection may be given up for another candidate after a while."""
+    def idle(self, candidate: Candidate) -> None:
+        """The receiver has no code yet: the connection may be given up for another candidate after a while.
+
+        That time is counted from the connection's beginning: a receiver that says "ready" now and then gains nothing by it.
+        """
         if candidate.place is Place.CONNECTED:
-            candidate.place, candidate.since = Place.IDLE, now
+            candidate.place = Place.IDLE
 
     def busy(self, candidate: Candidate) -> None:
         """The receiver has its code: the connection is not to be given up."""

@@ -179,6 +179,7 @@ class Response:
     status: int
     body: bytes
     close: bool = False  # close the connection after it
+    keep: bool = False  # or never give the connection up for others from now on; the handler bounds how many it keeps
 
 
 class RequestHandler(Protocol):

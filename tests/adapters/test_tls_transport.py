@@ -39,7 +39,7 @@ class Echo:
         self.bodies.append(len(body))
         if head.path == "/fail":
             raise ValueError("a secret in an exception")
-        return Response(200, b'{"length":%d}' % len(body))
+        return Response(200, b'{"length":%d}' % len(body), keep=head.path == "/keep")
 
     def too_large(self, head: RequestHead) -> Response:
         return Response(413, b"{}")
@@ -224,6 +224,65 @@ async def test_an_honest_peer_gets_through_while_others_hold_every_place() -> No
         assert await honest_exchange(server) < 1.0
         for sock in held:
             sock.close()
+
+
+async def crowd(server: TlsServer, *, said: bytes, network: int) -> list[asyncio.StreamWriter]:
+    """As many connections as there are, a host for each eight, that have said `said` a while ago."""
+    made = []
+    for number in range(server_module.CONNECTIONS_MAX):
+        place = (f"127.0.{network}.{1 + number // server_module.PER_SOURCE_MAX}", 0)
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", server.port, ssl=client_context(), server_hostname="", local_addr=place
+        )
+        writer.write(said)
+        made.append(writer)
+    connections = server._connections  # type: ignore[attr-defined]
+    async with asyncio.timeout(SOON):
+        while said and any(one.protocol is None or not one.protocol.reading for one in connections.values()):
+            await asyncio.sleep(0.01)
+    for connection in connections.values():
+        connection.since -= 2 * server_module.NEW_SECONDS
+    return made
+
+
+async def knock(server: TlsServer, times: int) -> list[socket.socket]:
+    """Newcomers from hosts of their own that say nothing."""
+    made = []
+    for number in range(times):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.bind((f"127.0.9.{1 + number}", 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+        made.append(sock)
+    return made
+
+
+async def test_newcomers_do_not_push_out_a_handshake_that_is_under_way() -> None:
+    """Not even where half-said requests hold every other place: those go first, once they are a second old."""
+    async with serving() as (server, _):
+        held = await crowd(server, said=b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", network=3)
+        slow = socket.socket()
+        slow.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(slow, ("127.0.0.1", server.port))
+        knocking = await knock(server, 30)
+        reader, writer = await asyncio.open_connection(sock=slow, ssl=client_context(), server_hostname="")
+        writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await answer(reader)
+        for one in [*held, writer, *knocking]:
+            one.close()
+
+
+async def test_a_connection_that_is_to_be_kept_is_never_given_up_for_others() -> None:
+    """A handshake has cost a guess, and its payload can come on no other connection."""
+    async with serving() as (server, _):
+        reader, writer = await raw(server)
+        writer.write(b"GET /keep HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await answer(reader)
+        held = await crowd(server, said=b"", network=4)
+        writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await answer(reader)
+        for one in [*held, writer]:
+            one.close()
 
 
 async def test_a_burst_that_arrives_at_once_is_dropped_without_a_trace() -> None:

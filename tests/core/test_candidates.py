@@ -137,7 +137,7 @@ def test_a_receiver_without_a_code_makes_room_after_a_while(book: CandidateBook)
         book.heard(fp(number), (f"h{number}", 1, 0), None, 0)
     for candidate in opened(book):
         assert book.connected(candidate, candidate.fingerprint or b"", 0)
-        book.idle(candidate, 0)
+        book.idle(candidate)
     book.heard(fp(500), ("late", 1, 0), None, 0.5)
     assert book.plan(1.0).open == []
     assert book.wake_at() == IDLE_SECONDS
@@ -145,6 +145,21 @@ def test_a_receiver_without_a_code_makes_room_after_a_while(book: CandidateBook)
     assert [c.source for c in plan.open] == ["late"]
     assert len(plan.drop) == 1
     assert len(book.active()) == CONNECTIONS_MAX
+
+
+def test_a_receiver_that_seems_ready_now_and_then_makes_room_too(book: CandidateBook) -> None:
+    """It says "ready" and then has no code after all, again and again: its time is not counted afresh."""
+    for number in range(CONNECTIONS_MAX):
+        book.heard(fp(number), (f"h{number}", 1, 0), None, 0)
+    for candidate in opened(book):
+        assert book.connected(candidate, candidate.fingerprint or b"", 0)
+    book.heard(fp(500), ("late", 1, 0), None, 0.5)
+    for tenth in range(5, 10 * int(IDLE_SECONDS) + 1, 5):
+        for candidate in book.active():
+            book.busy(candidate)
+            book.idle(candidate)
+        late = [c for c in opened(book, tenth / 10) if c.source == "late"]
+    assert late
 
 
 def test_what_failed_waits_longer_each_time_and_needs_to_be_heard_again(book: CandidateBook) -> None:
@@ -191,7 +206,7 @@ def test_limits_hold_through_any_doings(seed: int) -> None:
             candidate = chance.choice(active)
             if do == 4:
                 if book.connected(candidate, candidate.fingerprint or b"", now) and chance.random() < 0.5:
-                    book.idle(candidate, now)
+                    book.idle(candidate)
             elif do == 5:
                 book.closed(candidate, now, failed=chance.random() < 0.8)
             elif chance.random() < 0.05:

@@ -105,7 +105,9 @@ class Desk:
                 changed = self._changed
                 answer = self._feed(self._event(head, connection, body, last=left <= 0))
                 if answer is not None:
-                    return self._sent(connection, Response(answer.status, answer.body, answer.close))
+                    # An answered handshake has cost a guess, and its payload has to come on this very connection.
+                    keep = head.path == wire.HANDSHAKE_PATH and answer.status == 200
+                    return self._sent(connection, Response(answer.status, answer.body, answer.close, keep))
                 try:
                     await within(self._clock, left, changed.wait())
                 except TimeoutError:

@@ -273,7 +273,7 @@ class _Sending:
                 self._book.ban(fingerprint)
                 self._search.widen = True
             case Idle(number):
-                self._book.idle(self._lines[number].candidate, self._clock.monotonic())
+                self._book.idle(self._lines[number].candidate)
             case Live(number):
                 self._book.busy(self._lines[number].candidate)
             case ShowContact(contact):

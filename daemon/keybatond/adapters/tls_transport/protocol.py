@@ -24,7 +24,7 @@ LINGER_MAX = 4 * 1024 * 1024  # bytes of a refused body that are read and droppe
 class Protocol(web.RequestHandler):
     """Talks HTTP with one peer. It ends the connection when a request does not come in time or too much comes."""
 
-    __slots__ = ("_allowance", "_at_end", "_timer", "idle", "number", "peer")
+    __slots__ = ("_allowance", "_at_end", "_timer", "idle", "number", "peer", "reading")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Protocol(web.RequestHandler):
         self.number = number
         self.peer = peer
         self.idle = True
+        self.reading = False  # a body
         self._at_end = at_end
         self._allowance = ALLOWANCE
         self._timer: asyncio.TimerHandle | None = None
@@ -84,6 +85,7 @@ class Protocol(web.RequestHandler):
             yield
         finally:
             self.idle = True
+            self.reading = False
             self._arm(NEXT_REQUEST_SECONDS)
 
     def abort(self) -> None:

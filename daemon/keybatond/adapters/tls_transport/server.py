@@ -24,6 +24,7 @@ CONNECTIONS_MAX = 64
 PER_SOURCE_MAX = 8
 BACKLOG = 128
 HANDSHAKE_SECONDS = 3.0
+NEW_SECONDS = 1.0  # in which an honest peer has shaken hands and said what it wants
 BODY_SILENCE_SECONDS = 5.0  # between two pieces of a body
 BODY_SECONDS = 30.0  # for all of a body: 1.5 MiB over a bad wireless network
 CLOSE_SECONDS = 0.5  # for answers that are under way when the server stops
@@ -56,17 +57,28 @@ def _listener() -> socket.socket:
 class _Connection:
     """One accepted connection, from before its TLS handshake until it ends."""
 
-    def __init__(self, number: int, peer: Address) -> None:
+    def __init__(self, number: int, peer: Address, since: float) -> None:
         self.number = number
         self.peer = peer
+        self.since = since
+        self.kept = False
         self.task: asyncio.Task[None] | None = None  # the TLS handshake
         self.adopted = False  # the event loop's transport owns the socket and closes it
         self.protocol: Protocol | None = None  # after the handshake
 
-    def rank(self) -> tuple[int, int]:
-        """Who goes first when there are too many: without TLS, without a request, with one; among them the oldest."""
-        stage = 0 if self.protocol is None else 1 if self.protocol.idle else 2
-        return stage, self.number
+    def rank(self, now: float) -> tuple[int, int]:
+        """Who goes first when there are too many: stuck half way, without a request, with one, new; among them the oldest.
+
+        New ones go after all of these: else a stream of newcomers would push each other's handshakes out, and the honest
+        one's with them, as soon as the rest of the places are held by requests. Kept ones go last.
+        """
+        if self.kept:
+            return 4, self.number
+        if now - self.since < NEW_SECONDS:
+            return 3, self.number
+        if self.protocol is None or self.protocol.reading:
+            return 0, self.number
+        return 1 if self.protocol.idle else 2, self.number
 
     def abort(self) -> None:
         if self.task is not None:
@@ -139,7 +151,7 @@ class HttpsServer:
                 sock.setsockopt(
                     socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
                 )  # asyncio does it only for sockets of its own
-            connection = _Connection(next(self._numbers), peer)
+            connection = _Connection(next(self._numbers), peer, self._loop.time())
             self._connections[connection.number] = connection
             connection.task = self._loop.create_task(self._shake_hands(connection, sock))
             # Not in the task itself: one that is cancelled before its first step runs nothing of its own.
@@ -157,8 +169,9 @@ class HttpsServer:
         if len(sources.get(host, [])) >= PER_SOURCE_MAX:
             return False
         if len(self._connections) >= CONNECTIONS_MAX:
-            crowd = max(sources.values(), key=lambda held: (len(held), -min(one.rank()[0] for one in held)))
-            victim = min(crowd, key=_Connection.rank)
+            now = self._loop.time()
+            crowd = max(sources.values(), key=lambda held: (len(held), -min(one.rank(now)[0] for one in held)))
+            victim = min(crowd, key=lambda one: one.rank(now))
             victim.abort()
             self._connections.pop(victim.number, None)
         return True
@@ -203,7 +216,10 @@ class HttpsServer:
                 peer=protocol.peer,
                 content_length=request.content_length,
             )
-            return _response(await self._answer(head, request, protocol))
+            answer = await self._answer(head, request, protocol)
+            if answer.keep and protocol.number in self._connections:
+                self._connections[protocol.number].kept = True
+            return _response(answer)
 
     async def _answer(self, head: RequestHead, request: web.BaseRequest, protocol: Protocol) -> Response:
         limit = self._handler.body_limit(head)
@@ -215,6 +231,7 @@ class HttpsServer:
             return self._too_large(head)
         protocol.allow(limit)
         body = bytearray()
+        protocol.reading = True
         async with asyncio.timeout(BODY_SECONDS) as deadline, asyncio.timeout(BODY_SILENCE_SECONDS) as silence:
             while piece := await request.content.readany():
                 body += piece
@@ -223,6 +240,7 @@ class HttpsServer:
                 silence.reschedule(self._loop.time() + BODY_SILENCE_SECONDS)
             silence.reschedule(None)
             deadline.reschedule(None)
+        protocol.reading = False
         return await self._handler.respond(head, bytes(body))
 
     def _too_large(self, head: RequestHead) -> Response:
