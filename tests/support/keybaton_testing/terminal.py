@@ -22,6 +22,7 @@ class Terminal:
     def __init__(self, env: Mapping[str, str], shell: Sequence[str] = ("bash", "--norc", "--noprofile")) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="kbt-"))
         self._socket = str(self._folder / "tmux")
+        self._runs = 0
         variables = {**env, "PS1": _PROMPT, "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
         command = shlex.join(["env", "-i", *(f"{key}={value}" for key, value in variables.items()), *shell])
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), command)
@@ -72,12 +73,14 @@ class Terminal:
     def run(self, command: str) -> None:
         """Starts a command at the shell's prompt; `exit_code` reads how it ended."""
         self.wait_for(_PROMPT.strip())
-        self.line(f'clear; {command}; echo "ended:" $?:')
+        self._runs += 1
+        self.line(f'clear; {command}; echo "ended {self._runs}:" $?:')
 
     def exit_code(self, *, seconds: float = 20.0) -> int:
         """Waits for the command's end."""
-        screen = self.wait_for("\nended: ", seconds=seconds)
-        return int(screen.rpartition("\nended: ")[2].split(":")[0])
+        mark = f"\nended {self._runs}: "
+        screen = self.wait_for(mark, seconds=seconds)
+        return int(screen.rpartition(mark)[2].split(":")[0])
 
     def restored(self) -> bool:
         """Whether the terminal echoes and reads lines again, as a shell left it."""
