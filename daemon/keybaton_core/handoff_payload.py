@@ -5,7 +5,15 @@ from __future__ import annotations
 from keybaton_core.encoding import Fields, Malformed, decode_object, encode_object, from_base64url, to_base64url
 from keybaton_core.items import SECRET_TYPES, VALUE_MAX_BYTES, DatabaseBody, ItemRefused, SecretBody
 from keybaton_core.names import NAME_MAX_BYTES, TEXT_MAX_BYTES, NameRefused
-from keybaton_core.payload import BUNDLE_MAX_SECRETS, PAYLOAD_MAX_BYTES, DatabasePart, Payload, SecretPart
+from keybaton_core.payload import (
+    BUNDLE_MAX_SECRETS,
+    ENVIRONMENT_MAX_VARIABLES,
+    PAYLOAD_MAX_BYTES,
+    DatabasePart,
+    EnvironmentPart,
+    Payload,
+    SecretPart,
+)
 from keybaton_core.secret import SecretBytes
 
 VERSION = 1
@@ -21,6 +29,8 @@ def encode_payload(payload: Payload) -> SecretBytes:
     """The plaintext, at most 1 MiB. Raises PayloadTooLarge, NameRefused, ItemRefused."""
     payload.checked()
     value: dict[str, object] = {"version": VERSION}
+    if payload.environment is not None:
+        value["environment"] = _encode_environment(payload.environment)
     if payload.database is not None:
         body = payload.database.body
         value["database"] = {
@@ -29,7 +39,8 @@ def encode_payload(payload: Payload) -> SecretBytes:
             "path": body.path,
             "origin": body.origin,
         }
-    value["secrets"] = [_encode_secret(part) for part in payload.secrets]
+    if payload.environment is None:
+        value["secrets"] = [_encode_secret(part) for part in payload.secrets]
     plaintext = encode_object(value)
     if len(plaintext) > PAYLOAD_MAX_BYTES:
         raise PayloadTooLarge(f"longer than {PAYLOAD_MAX_BYTES} bytes")
@@ -38,8 +49,11 @@ def encode_payload(payload: Payload) -> SecretBytes:
 
 def decode_payload(plaintext: SecretBytes) -> Payload:
     """The payload, every rule of its items kept. Raises Malformed, naming the field and quoting nothing."""
-    fields = Fields(decode_object(plaintext.reveal(), PAYLOAD_MAX_BYTES)).only("version", "database", "secrets")
-    fields.integer("version", VERSION, VERSION)
+    fields = Fields(decode_object(plaintext.reveal(), PAYLOAD_MAX_BYTES))
+    if "environment" in fields:
+        fields.only("version", "environment").integer("version", VERSION, VERSION)
+        return Payload(None, (), _decode_environment(fields.object("environment")))
+    fields.only("version", "database", "secrets").integer("version", VERSION, VERSION)
     database = _decode_database(fields.object("database")) if "database" in fields else None
     entries = fields.objects("secrets", BUNDLE_MAX_SECRETS)
     payload = Payload(database, tuple(_decode_secret(entry) for entry in entries))
@@ -57,6 +71,35 @@ def _encode_secret(part: SecretPart) -> dict[str, object]:
         if len(value) or spec.required
     }
     return {"key": part.key, "name": part.name, "type": part.body.type, "fields": values}
+
+
+def _encode_environment(part: EnvironmentPart) -> dict[str, object]:
+    return {
+        "project": part.project,
+        "title": part.title,
+        "name": part.environment,
+        "variables": [{"name": name, "value": part.variables[name].reveal_text()} for name in sorted(part.variables)],
+    }
+
+
+def _decode_environment(fields: Fields) -> EnvironmentPart:
+    """Variables come in ascending order of their names, so that there is one spelling and no name twice."""
+    fields.only("project", "title", "name", "variables")
+    variables: dict[str, SecretBytes] = {}
+    last = ""
+    for entry in fields.objects("variables", ENVIRONMENT_MAX_VARIABLES):
+        entry.only("name", "value")
+        name = entry.text("name", NAME_MAX_BYTES)
+        if name <= last:
+            raise Malformed(entry.path("name"), "is empty or out of order")
+        variables[name] = SecretBytes.from_text(entry.text("value", VALUE_MAX_BYTES))
+        last = name
+    project, title = fields.text("project", _KEY_MAX_BYTES), fields.text("title", NAME_MAX_BYTES)
+    part = EnvironmentPart(project, title, fields.text("name", NAME_MAX_BYTES), variables)
+    try:
+        return part.checked()
+    except (NameRefused, ItemRefused) as refused:
+        raise Malformed(fields.path(refused.field), refused.problem) from None
 
 
 def _decode_database(fields: Fields) -> DatabasePart:

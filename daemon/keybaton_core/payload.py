@@ -1,13 +1,26 @@
-"""What a share carries, whichever protocol it came by: a database with secrets, one secret, or several."""
+"""What a share carries, whichever protocol it came by: a database with secrets, one secret, several, or an environment."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keybaton_core.items import LINK_SLOTS, DatabaseBody, Item, ItemKind, ItemRef, ItemRefused, SecretBody
+from keybaton_core.items import (
+    LINK_SLOTS,
+    DatabaseBody,
+    EnvBody,
+    Item,
+    ItemKind,
+    ItemRef,
+    ItemRefused,
+    ProjectBody,
+    SecretBody,
+)
+from keybaton_core.secret import SecretBytes
 
 PAYLOAD_MAX_BYTES = 1024 * 1024  # handoff protocol: "total 1 MiB"
 BUNDLE_MAX_SECRETS = 1000
+ENVIRONMENT_MAX_VARIABLES = 999  # with their project they are one batch of the vault
 
 
 @dataclass(frozen=True)
@@ -32,14 +45,53 @@ class DatabasePart:
 
 
 @dataclass(frozen=True)
+class EnvironmentPart:
+    """Variables of one environment, all or some. `project` is the project's id, `title` its name for people."""
+
+    project: str
+    title: str
+    environment: str
+    variables: Mapping[str, SecretBytes]
+
+    def checked(self) -> EnvironmentPart:
+        """Itself when every part is fit. Raises NameRefused or ItemRefused, naming the field."""
+        Item(ItemRef(ItemKind.PROJECT, self.project), ProjectBody(self.title, (self.environment,))).checked()
+        if not self.variables:
+            raise ItemRefused("variables", "are missing")
+        if len(self.variables) > ENVIRONMENT_MAX_VARIABLES:
+            raise ItemRefused("variables", f"are more than {ENVIRONMENT_MAX_VARIABLES}")
+        for name in self.variables:
+            self.item(name).checked()
+        return self
+
+    def item(self, name: str, environment: str = "") -> Item:
+        """One variable as a vault item, in the offered environment or another one."""
+        ref = ItemRef(ItemKind.ENV_VARIABLE, name, self.project, environment or self.environment)
+        return Item(ref, EnvBody(self.variables[name]))
+
+
+@dataclass(frozen=True)
 class Payload:
-    """A database with up to three secrets keyed by link slot, or 1–1,000 secrets keyed "0", "1", …"""
+    """A database with up to three secrets keyed by link slot, or 1–1,000 secrets keyed "0", "1", …, or an environment."""
 
     database: DatabasePart | None
     secrets: tuple[SecretPart, ...]
+    environment: EnvironmentPart | None = None
+
+    @property
+    def name(self) -> str:
+        """That of the main item: the database, the first secret, or "project/environment"."""
+        if self.environment is not None:
+            return f"{self.environment.title}/{self.environment.environment}"
+        return self.database.name if self.database is not None else self.secrets[0].name
 
     def checked(self) -> Payload:
         """Itself when every part is fit. Raises NameRefused or ItemRefused, naming the field."""
+        if self.environment is not None:
+            if self.database is not None or self.secrets:
+                raise ItemRefused("environment", "does not come with anything else")
+            self.environment.checked()
+            return self
         if self.database is None and not self.secrets:
             raise ItemRefused("secrets", "are missing")
         if len(self.secrets) > BUNDLE_MAX_SECRETS:

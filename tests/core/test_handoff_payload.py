@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keybaton_core.encoding import Malformed, encode_object
 from keybaton_core.handoff_payload import PayloadTooLarge, decode_payload, encode_payload
 from keybaton_core.items import LINK_SLOTS, SECRET_TYPES, VALUE_MAX_BYTES, DatabaseBody, SecretBody
-from keybaton_core.payload import DatabasePart, Payload, SecretPart
+from keybaton_core.payload import ENVIRONMENT_MAX_VARIABLES, DatabasePart, EnvironmentPart, Payload, SecretPart
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fuzz import examples
 
@@ -38,8 +38,21 @@ def secret_bodies(draw: st.DrawFn, kind: str | None = None) -> SecretBody:
     return SecretBody(kind, fields)
 
 
+variable_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
+variable_values = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+
+
+@st.composite
+def environments(draw: st.DrawFn) -> EnvironmentPart:
+    values = draw(st.dictionaries(variable_names, variable_values.map(SecretBytes.from_text), min_size=1, max_size=5))
+    place = draw(st.from_regex(r"[0-9a-f]{32}", fullmatch=True)), draw(names), draw(variable_names)
+    return EnvironmentPart(*place, values)
+
+
 @st.composite
 def payloads(draw: st.DrawFn) -> Payload:
+    if draw(st.integers(0, 2)) == 0:
+        return Payload(None, (), draw(environments()))
     if draw(st.booleans()):
         taken = draw(st.lists(names, unique=True, min_size=1, max_size=4))
         return Payload(None, tuple(SecretPart(str(i), name, draw(secret_bodies())) for i, name in enumerate(taken)))
@@ -88,11 +101,65 @@ GOOD: dict[str, Any] = {
 }
 
 
+GOOD_ENVIRONMENT: dict[str, Any] = {
+    "version": 1,
+    "environment": {
+        "project": "0123456789abcdef" * 2,
+        "title": "shop",
+        "name": "staging",
+        "variables": [{"name": "A", "value": "1"}, {"name": "B", "value": "two\nlines"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"project": "0123"}, "environment.project"),
+        ({"project": "0123456789ABCDEF" * 2}, "environment.project"),
+        ({"title": "a\u202eb"}, "environment.project name"),
+        ({"name": "no spaces"}, "environment.environment"),
+        ({"name": ""}, "environment.environment"),
+        ({"variables": []}, "environment.variables"),
+        ({"variables": [{"name": "B", "value": ""}, {"name": "A", "value": ""}]}, "environment.variables[1].name"),
+        ({"variables": [{"name": "A", "value": ""}] * 2}, "environment.variables[1].name"),
+        ({"variables": [{"name": "A-B", "value": ""}]}, "environment.name"),
+        ({"variables": [{"name": "A", "value": "a\0b"}]}, "environment.value"),
+        ({"variables": [{"name": "A", "value": 1}]}, "environment.variables[0].value"),
+        ({"variables": [{"name": "A", "value": "x", "more": 1}]}, "environment.variables[0].more"),
+        ({"variables": [{"name": "A", "value": "x" * (VALUE_MAX_BYTES + 1)}]}, "environment.variables[0].value"),
+        (
+            {"variables": [{"name": f"A{n:04}", "value": ""} for n in range(ENVIRONMENT_MAX_VARIABLES + 1)]},
+            "environment.variables",
+        ),
+        ({"more": 1}, "environment.more"),
+    ],
+)
+def test_an_environment_that_breaks_a_rule_is_refused_with_the_field(change: dict[str, Any], field: str) -> None:
+    """As a whole; the error names the field."""
+    value = copy.deepcopy(GOOD_ENVIRONMENT)
+    assert decode_payload(SecretBytes(json.dumps(value).encode())).environment is not None
+    value["environment"] |= change
+    with pytest.raises(Malformed) as refused:
+        decode_payload(SecretBytes(json.dumps(value).encode()))
+    assert refused.value.field == field
+
+
+def test_an_environment_comes_alone() -> None:
+    """A kind that a reader does not know, beside one that it does, is refused too."""
+    for more in ({"secrets": []}, {"secrets": GOOD["secrets"]}, {"database": GOOD["database"]}):
+        with pytest.raises(Malformed):
+            decode_payload(SecretBytes(json.dumps(GOOD_ENVIRONMENT | more).encode()))
+    with pytest.raises(Malformed) as refused:
+        decode_payload(SecretBytes(json.dumps({"version": 1, "a-later-kind": {}}).encode()))
+    assert refused.value.field == "a-later-kind"
+
+
 @MANY
 @given(st.data())
 def test_one_changed_value_is_refused_or_harmless(data: st.DataObject) -> None:
     """Any node of a good payload replaced by any value: a payload that keeps every rule, or Malformed."""
-    value = copy.deepcopy(GOOD)
+    value = copy.deepcopy(data.draw(st.sampled_from([GOOD, GOOD_ENVIRONMENT])))
     node: Any = value
     while True:
         key = data.draw(st.sampled_from(list(node) if isinstance(node, dict) else list(range(len(node)))))

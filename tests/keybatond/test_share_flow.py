@@ -83,7 +83,7 @@ class Agent:
         return self.seen[-1]
 
     def secrets(self) -> dict[str, object]:
-        return {name: item.body for (kind, name), item in self.vault.items.items() if kind is ItemKind.SECRET}
+        return {name: item.body for (kind, name, *_), item in self.vault.items.items() if kind is ItemKind.SECRET}
 
 
 class Pair:

@@ -10,14 +10,17 @@ from keybatond.rpc.convert import ref_from, refused
 from keybatond.services.share_session import ShareProtocol
 from keybatond.services.share_view import (
     ConflictChoice,
+    EnvironmentSelection,
     Offer,
     OfferedDatabase,
+    OfferedEnvironment,
     OfferedSecret,
     ReviewDecision,
     SecretDecision,
     Session,
     StartReceive,
     StartSend,
+    VariableDecision,
 )
 
 _Enum = TypeVar("_Enum", bound=IntEnum)
@@ -48,7 +51,12 @@ def start_send_from(message: share_pb2.StartSendRequest) -> StartSend:
         code=message.code,
         timeout_seconds=message.timeout_seconds,
         confirm_peer=message.confirm_peer,
+        environment=_selection_from(message.environment) if message.HasField("environment") else None,
     )
+
+
+def _selection_from(message: share_pb2.EnvironmentSelection) -> EnvironmentSelection:
+    return EnvironmentSelection(message.project_id, message.environment, tuple(message.names))
 
 
 def start_receive_from(message: share_pb2.StartReceiveRequest) -> StartReceive:
@@ -59,6 +67,7 @@ def start_receive_from(message: share_pb2.StartReceiveRequest) -> StartReceive:
         code_is_final=message.code_is_final,
         timeout_seconds=message.timeout_seconds,
         offer_nonce=message.offer_nonce,
+        environment=message.environment,
     )
 
 
@@ -73,7 +82,14 @@ def review_from(message: share_pb2.ReviewRequest) -> ReviewDecision:
         on_conflict=_enum_from(ConflictChoice, message.on_conflict, "on_conflict"),
         secrets=tuple(_secret_decision_from(decision) for decision in message.secrets),
         default_choice=_enum_from(ConflictChoice, message.default_choice, "default_choice"),
+        variables=tuple(_variable_decision_from(decision) for decision in message.variables),
+        environment=message.environment,
     )
+
+
+def _variable_decision_from(message: share_pb2.VariableDecision) -> VariableDecision:
+    choice = _enum_from(ConflictChoice, message.on_conflict, "on_conflict")
+    return VariableDecision(message.name, getattr(message, "import"), choice)
 
 
 def _secret_decision_from(message: share_pb2.SecretDecision) -> SecretDecision:
@@ -114,6 +130,22 @@ def _offer_to(offer: Offer) -> share_pb2.Offer:
     return share_pb2.Offer(
         database=_database_to(offer.database) if offer.database is not None else None,
         secrets=[_secret_to(secret) for secret in offer.secrets],
+        environment=_environment_to(offer.environment) if offer.environment is not None else None,
+    )
+
+
+def _environment_to(environment: OfferedEnvironment) -> share_pb2.OfferedEnvironment:
+    return share_pb2.OfferedEnvironment(
+        project_id=environment.project_id,
+        project_name=environment.project_name,
+        environment=environment.environment,
+        target=environment.target,
+        project_exists=environment.project_exists,
+        target_exists=environment.target_exists,
+        variables=[
+            share_pb2.OfferedVariable(name=variable.name, change=share_pb2.VariableChange.ValueType(variable.change))
+            for variable in environment.variables
+        ],
     )
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from keybaton_core.items import LINK_SLOTS, DatabaseBody, Item, ItemKind, ItemRef, ItemSummary, SecretBody
 from keybaton_core.names import plain
-from keybaton_core.payload import DatabasePart, Payload, SecretPart
+from keybaton_core.payload import DatabasePart, EnvironmentPart, Payload, SecretPart
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
-from keybatond.services.share_view import Offer, OfferedDatabase, OfferedSecret
+from keybatond.services.share_view import (
+    Offer,
+    OfferedDatabase,
+    OfferedEnvironment,
+    OfferedSecret,
+    OfferedVariable,
+    VariableChange,
+)
 from keybatond.services.vault_types import Change
 
 # Fields that say where a secret is sent: a changed one is shown with both values, since it may lead elsewhere.
 POINTED_OUT = frozenset({"endpoint", "region", "url"})
 _SHOWN_CHARACTERS = 500
+
+
+Listed = list[ItemSummary]  # within the class, `list` is its method
 
 
 class ShareVault(Protocol):
@@ -26,7 +37,18 @@ class ShareVault(Protocol):
     def get(self, ref: ItemRef, *, client: str = "") -> Item:
         """NOT_FOUND, VAULT_LOCKED, VAULT_ABSENT. With `client`, the read is noted in the log of reads."""
 
-    async def apply(self, changes: list[Change]) -> list[ItemSummary]:
+    def list(
+        self,
+        kind: ItemKind | None = None,
+        vault: str = "",
+        environment: str = "",
+        prefix: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> tuple[Listed, str]:
+        """A page of items without values, and the token of the next page, empty at the end. VAULT_LOCKED."""
+
+    async def apply(self, changes: Sequence[Change]) -> Listed:
         """All or nothing. NAME_TAKEN, VERSION_CONFLICT, NOT_FOUND, VAULT_LOCKED, STORAGE_*."""
 
 
@@ -46,11 +68,17 @@ def offer_alone(payload: Payload) -> Offer:
     return Offer(
         None if database is None else _database(database, exists=False, changes=()),
         tuple(_secret(part, exists=False, same=False, changes=()) for part in payload.secrets),
+        None if payload.environment is None else _environment_alone(payload.environment),
     )
 
 
+def _environment_alone(part: EnvironmentPart) -> OfferedEnvironment:
+    variables = tuple(OfferedVariable(name, VariableChange.UNKNOWN) for name in sorted(part.variables))
+    return OfferedEnvironment(part.project, part.title, part.environment, part.environment, variables)
+
+
 def offer_beside(payload: Payload, vault: ShareVault) -> Offer:
-    """The payload with what exists already and what would change."""
+    """Secrets, or a database with its own, with what exists already and what would change."""
     database = None
     if payload.database is not None:
         there = find(vault, ItemKind.DATABASE, payload.database.name)

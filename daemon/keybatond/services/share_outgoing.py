@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keybaton_core.items import LINK_SLOTS, DatabaseBody, ItemKind, ItemRef, ItemRefused, SecretBody
+from keybaton_core.items import LINK_SLOTS, DatabaseBody, EnvBody, ItemKind, ItemRef, ItemRefused, SecretBody
 from keybaton_core.names import NameRefused
-from keybaton_core.payload import BUNDLE_MAX_SECRETS, PAYLOAD_MAX_BYTES, DatabasePart, Payload, SecretPart
+from keybaton_core.payload import (
+    BUNDLE_MAX_SECRETS,
+    PAYLOAD_MAX_BYTES,
+    DatabasePart,
+    EnvironmentPart,
+    Payload,
+    SecretPart,
+)
 from keybatond.errors import KeybatonError, Reason
+from keybatond.services.environments import not_there
+from keybatond.services.share_environment import names_in, project_in
 from keybatond.services.share_offer import ShareVault, find
-from keybatond.services.share_view import StartSend
+from keybatond.services.share_session import ShareProtocol
+from keybatond.services.share_view import EnvironmentSelection, StartSend
 
 READER = "share"  # how the log of reads names a value that was handed over
 
@@ -19,21 +29,52 @@ def _invalid(field: str, problem: str) -> KeybatonError:
 
 
 def build_payload(start: StartSend, vault: ShareVault) -> Payload:
-    """The payload that `start` names: one database with its linked secrets, or one or more secrets.
+    """The payload that `start` names: one database with its linked secrets, one or more secrets, or an environment.
 
     A linked secret that is missing, or that no longer has the type of its link, is left out. Raises KeybatonError
-    INVALID_ARGUMENT (`field`, `problem`), NOT_FOUND, TOO_LARGE, VAULT_LOCKED.
+    INVALID_ARGUMENT (`field`, `problem`), NOT_FOUND, PROJECT_NOT_FOUND, ENVIRONMENT_NOT_FOUND, VARIABLE_NOT_FOUND,
+    TOO_LARGE, VAULT_LOCKED.
     """
-    _check_request(start)
     try:
-        build = _database_payload if start.items[0].kind is ItemKind.DATABASE else _secrets_payload
-        payload = build(start, vault).checked()
+        payload = _payload(start, vault).checked()
     except (NameRefused, ItemRefused) as error:
         raise _invalid(error.field, error.problem) from None
     size = sum(len(value) for part in payload.secrets for value in part.body.fields.values())
+    if payload.environment is not None:
+        size = sum(len(value) for value in payload.environment.variables.values())
     if size > PAYLOAD_MAX_BYTES:
         raise KeybatonError(Reason.TOO_LARGE, limit=str(PAYLOAD_MAX_BYTES))
     return payload
+
+
+def _payload(start: StartSend, vault: ShareVault) -> Payload:
+    if start.environment is not None:
+        return _environment_payload(start, start.environment, vault)
+    _check_request(start)
+    build = _database_payload if start.items[0].kind is ItemKind.DATABASE else _secrets_payload
+    return build(start, vault)
+
+
+def _environment_payload(start: StartSend, chosen: EnvironmentSelection, vault: ShareVault) -> Payload:
+    if start.items or start.omit_links or start.send_as or start.description is not None or start.path is not None:
+        raise _invalid("environment", "goes alone and as it is stored")
+    if start.protocol is not ShareProtocol.KEYBATON:
+        raise _invalid("protocol", "carries no environments; only Keybaton's own does")
+    title, environments = project_in(vault, chosen.project_id)
+    if chosen.environment not in environments:
+        raise not_there(Reason.ENVIRONMENT_NOT_FOUND, chosen.environment, environments)
+    present = names_in(vault, chosen.project_id, chosen.environment)
+    variables = {}
+    for name in dict.fromkeys(chosen.names or sorted(present)):
+        if name not in present:
+            raise not_there(Reason.VARIABLE_NOT_FOUND, name, present)
+        body = vault.get(
+            ItemRef(ItemKind.ENV_VARIABLE, name, chosen.project_id, chosen.environment), client=READER
+        ).body
+        if not isinstance(body, EnvBody):
+            raise _invalid("environment", "does not fit its kind")
+        variables[name] = body.value
+    return Payload(None, (), EnvironmentPart(chosen.project_id, title, chosen.environment, variables))
 
 
 def _check_request(start: StartSend) -> None:

@@ -41,6 +41,8 @@ def plan(decision: ReviewDecision, payload: Payload, vault: ShareVault) -> Plan:
     Raises KeybatonError: CONFLICT with `name`, `kind`, `key` and `problem` ("taken", "type" or "twice") where a choice is
     missing or impossible; INVALID_ARGUMENT with `field` and `problem`; VAULT_LOCKED.
     """
+    if decision.variables or decision.environment:
+        raise _invalid("variables", "belong to an environment, and none is offered")
     chosen = _by_key(decision, payload)
     outcomes: dict[str, _Outcome] = {}
     for part in payload.secrets:

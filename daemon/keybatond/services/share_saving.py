@@ -11,11 +11,12 @@ from keybaton_core.payload import Payload
 from keybatond.errors import KeybatonError, Reason, ShareFailed, ShareReason
 from keybatond.ports import Clock
 from keybatond.services.deadlines import within
+from keybatond.services.share_environment import checked_environment, environment_beside, plan_environment
 from keybatond.services.share_offer import ShareVault, offer_beside
 from keybatond.services.share_review import Plan, plan
 from keybatond.services.share_run import Run
 from keybatond.services.share_session import REVIEW_SECONDS, Ending, State
-from keybatond.services.share_view import ReviewDecision, Session
+from keybatond.services.share_view import Offer, ReviewDecision, Session
 
 # The vault changed between the review and the write: the person looks again.
 _ASK_AGAIN = frozenset({Reason.CONFLICT, Reason.INVALID_ARGUMENT})
@@ -32,9 +33,13 @@ _UNSTORABLE = (ShareReason.STORAGE, "The vault could not store it. Nothing was s
 class ReceiveRun(Run):
     """A receiving session. `decide` comes from the person's side, `review` from the driver's task."""
 
-    def __init__(self, first: Session, clock: Clock, timeout: float, vault: ShareVault) -> None:
+    def __init__(
+        self, first: Session, clock: Clock, timeout: float, vault: ShareVault, *, environment: str = ""
+    ) -> None:
+        """`environment`: where variables go, if not as offered."""
         super().__init__(first, clock, timeout)
         self._vault = vault
+        self._target = environment
         self._pending: tuple[ReviewDecision, asyncio.Future[None]] | None = None
         self._decided = asyncio.Event()
         self._storing: asyncio.Task[Ending] | None = None
@@ -65,7 +70,7 @@ class ReceiveRun(Run):
         """See ReceiveControl."""
         try:
             payload.checked()
-            self.show_offer(offer_beside(payload, self._vault))
+            self.show_offer(self._beside(payload))
         except (NameRefused, ItemRefused) as error:
             raise ShareFailed(ShareReason.PAYLOAD_INVALID, f"Refused: {error.field} {error.problem}.") from None
         except KeybatonError as error:
@@ -79,6 +84,19 @@ class ReceiveRun(Run):
             raise ShareFailed(ShareReason.EXPIRED, "Nobody decided in time. Nothing was saved.") from None
         finally:
             self._reply(self._last_word())
+
+    def _beside(self, payload: Payload) -> Offer:
+        if payload.environment is None:
+            return offer_beside(payload, self._vault)
+        return environment_beside(payload.environment, self._target or payload.environment.environment, self._vault)
+
+    def _planned(self, decision: ReviewDecision, payload: Payload) -> Plan:
+        part = payload.environment
+        if part is None:
+            return plan(decision, payload, self._vault)
+        if decision.environment:
+            self._target = checked_environment(decision.environment)
+        return plan_environment(decision, part, self._target or part.environment, self._vault)
 
     def _last_word(self) -> KeybatonError | None:
         """For a decision that was under way when the review was cancelled: what became of it."""
@@ -120,7 +138,7 @@ class ReceiveRun(Run):
 
     def _look_again(self, payload: Payload, error: KeybatonError) -> None:
         try:
-            self.show_offer(offer_beside(payload, self._vault))
+            self.show_offer(self._beside(payload))
         except KeybatonError as locked:
             self._reply(locked)
             raise _share_failure(locked) from None
@@ -130,7 +148,7 @@ class ReceiveRun(Run):
         if not decision.accept:
             self.end(State.DECLINED, reason=ShareReason.DECLINED.value)
             return Ending(State.DECLINED)
-        self._storing = asyncio.create_task(self._store(plan(decision, payload, self._vault)))
+        self._storing = asyncio.create_task(self._store(self._planned(decision, payload)))
         cancelled = False
         while not self._storing.done():
             try:

@@ -18,6 +18,24 @@ class ConflictChoice(enum.IntEnum):
     RENAME = 3  # under the name given, which must be free; with none given, the first free "name (2)", "name (3)", …
 
 
+class VariableChange(enum.IntEnum):
+    """Equal to the API's VariableChange."""
+
+    UNKNOWN = 0
+    NEW = 1
+    CHANGED = 2
+    SAME = 3
+
+
+@dataclass(frozen=True)
+class EnvironmentSelection:
+    """Variables of one environment; no names mean all."""
+
+    project_id: str
+    environment: str
+    names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class StartSend:
     """What to hand over and how. `description` and `path` are None where they stay as stored."""
@@ -33,17 +51,19 @@ class StartSend:
     code: str = ""
     timeout_seconds: int = 0
     confirm_peer: bool = False
+    environment: EnvironmentSelection | None = None
 
 
 @dataclass(frozen=True)
 class StartReceive:
-    """How to receive. Without `code` it is asked for later."""
+    """How to receive. Without `code` it is asked for later. `environment`: where variables go, if not as offered."""
 
     protocol: ShareProtocol = ShareProtocol.KEYBATON
     code: str = ""
     code_is_final: bool = False
     timeout_seconds: int = 0
     offer_nonce: str = ""
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,10 +77,20 @@ class SecretDecision:
 
 
 @dataclass(frozen=True)
+class VariableDecision:
+    """What becomes of one offered variable: REUSE keeps the value that is here, REPLACE takes the offered one."""
+
+    name: str
+    wanted: bool = True
+    on_conflict: ConflictChoice = ConflictChoice.ASK
+
+
+@dataclass(frozen=True)
 class ReviewDecision:
     """The person's decision. `name`, `description`, `path` and `on_conflict` are the database's.
 
-    Secrets that `secrets` does not name are imported as offered with `default_choice`.
+    Secrets and variables that are not named are imported as offered with `default_choice`. `environment`: where variables
+    are saved, if not where the offer says.
     """
 
     session_id: str
@@ -71,6 +101,8 @@ class ReviewDecision:
     on_conflict: ConflictChoice = ConflictChoice.ASK
     secrets: tuple[SecretDecision, ...] = ()
     default_choice: ConflictChoice = ConflictChoice.ASK
+    variables: tuple[VariableDecision, ...] = ()
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,11 +131,33 @@ class OfferedDatabase:
 
 
 @dataclass(frozen=True)
+class OfferedVariable:
+    """A variable in a payload beside what the target environment has under its name."""
+
+    name: str
+    change: VariableChange
+
+
+@dataclass(frozen=True)
+class OfferedEnvironment:
+    """An environment in a payload, offered as `environment` and to be saved as `target`; values are never shown."""
+
+    project_id: str
+    project_name: str
+    environment: str
+    target: str
+    variables: tuple[OfferedVariable, ...]
+    project_exists: bool = False
+    target_exists: bool = False
+
+
+@dataclass(frozen=True)
 class Offer:
     """What a share carries."""
 
     database: OfferedDatabase | None
     secrets: tuple[OfferedSecret, ...]
+    environment: OfferedEnvironment | None = None
 
 
 @dataclass(frozen=True)

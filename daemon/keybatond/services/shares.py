@@ -14,6 +14,7 @@ from keybatond.errors import KeybatonError, Reason, ShareReason
 from keybatond.ports import Clock, Entropy, Log
 from keybatond.services.deadlines import within
 from keybatond.services.share_codes import DEFAULT_DIGITS, checked_code, make_code
+from keybatond.services.share_environment import checked_environment
 from keybatond.services.share_life import live
 from keybatond.services.share_offer import ShareVault, offer_alone
 from keybatond.services.share_outgoing import build_payload
@@ -77,8 +78,8 @@ class ShareService:
     def start_send(self, start: StartSend) -> Session:
         """Starts to send.
 
-        Raises KeybatonError: INVALID_ARGUMENT, INVALID_CODE, NOT_FOUND, TOO_LARGE, VAULT_LOCKED, VAULT_ABSENT,
-        BUSY, SHUTTING_DOWN.
+        Raises KeybatonError: INVALID_ARGUMENT, INVALID_CODE, NOT_FOUND and its kin, TOO_LARGE, VAULT_LOCKED,
+        VAULT_ABSENT, BUSY, SHUTTING_DOWN.
         """
         timeout = self._admit(start.timeout_seconds)
         self._vault.count()  # VAULT_LOCKED or VAULT_ABSENT before anybody has typed a code
@@ -92,8 +93,7 @@ class ShareService:
                 raise KeybatonError(Reason.INVALID_ARGUMENT, field="items", problem=problem)
         code = self._code(start)
         offer = offer_alone(payload)
-        main = payload.database.name if payload.database is not None else payload.secrets[0].name
-        first = self._first(Role.SEND, start.protocol, code=code, name=main)
+        first = self._first(Role.SEND, start.protocol, code=code, name=payload.name)
         run = Run(first, self._clock, timeout, confirm=start.confirm_peer)
         run.show_offer(offer)
         own = frozenset(bytes.fromhex(r.session.fingerprint) for r in self._runs.values() if not r.ended)
@@ -118,7 +118,8 @@ class ShareService:
         if start.offer_nonce and not _NONCE.fullmatch(start.offer_nonce):
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="offer_nonce", problem="is not 32 hexadecimal digits")
         first = self._first(Role.RECEIVE, start.protocol)
-        run = ReceiveRun(first, self._clock, timeout, self._vault)
+        target = checked_environment(start.environment) if start.environment else ""
+        run = ReceiveRun(first, self._clock, timeout, self._vault, environment=target)
         if start.code:
             run.give_code(checked_code(start.code, start.protocol))
         else:

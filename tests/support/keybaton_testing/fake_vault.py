@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary, SecretBody
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault_types import Change, PutMode
 
+_Key = tuple[ItemKind, str, str, str]
+Listed = list[ItemSummary]  # within the class, `list` is its method
+
 
 class FakeVault:
     """The part of the vault service that shares use. `fail_with` makes each write fail; `before_apply` runs first."""
 
     def __init__(self) -> None:
-        self.items: dict[tuple[ItemKind, str], Item] = {}
+        self.items: dict[_Key, Item] = {}
         self.is_open = True
         self.fail_with: Reason | None = None
         self.writes = 0
@@ -21,8 +25,8 @@ class FakeVault:
         self._ids = 0
 
     @staticmethod
-    def _key(ref: ItemRef) -> tuple[ItemKind, str]:
-        return ref.kind, ref.lookup_name()
+    def _key(ref: ItemRef) -> _Key:
+        return ref.kind, ref.lookup_name(), ref.vault, ref.environment
 
     def count(self) -> int:
         self._require_open()
@@ -37,7 +41,28 @@ class FakeVault:
             self.reads.append((item.ref.name, client))
         return item
 
-    async def apply(self, changes: list[Change]) -> list[ItemSummary]:
+    def list(
+        self,
+        kind: ItemKind | None = None,
+        vault: str = "",
+        environment: str = "",
+        prefix: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> tuple[Listed, str]:
+        """In pages of two, so that callers turn them."""
+        self._require_open()
+        wanted = {"kind": kind, "vault": vault, "environment": environment}
+        found = [
+            ItemSummary(item.ref, item.id, item.version, item.updated_at_ms)
+            for item in self.items.values()
+            if item.ref.name.startswith(prefix)
+            and all(not value or getattr(item.ref, name) == value for name, value in wanted.items())
+        ]
+        start = int(page_token or 0)
+        return found[start : start + 2], str(start + 2) if start + 2 < len(found) else ""
+
+    async def apply(self, changes: Sequence[Change]) -> Listed:
         """All or nothing."""
         self._require_open()
         if self.fail_with is not None:
@@ -48,7 +73,7 @@ class FakeVault:
         self.writes += 1
         return summaries
 
-    def _put(self, items: dict[tuple[ItemKind, str], Item], change: Change) -> ItemSummary:
+    def _put(self, items: dict[_Key, Item], change: Change) -> ItemSummary:
         item = change.item.checked()
         key = self._key(item.ref)
         there = items.get(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -127,6 +127,6 @@ class SlowVault(FakeVault):
         self.items = base.items
         self.go = asyncio.Event()
 
-    async def apply(self, changes: list[Change]):  # type: ignore[no-untyped-def]
+    async def apply(self, changes: Sequence[Change]):  # type: ignore[no-untyped-def]
         await self.go.wait()
         return await super().apply(changes)

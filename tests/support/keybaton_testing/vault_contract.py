@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keybaton_core.items import DatabaseBody, Item, ItemKind, ItemRef, SecretBody
+from keybaton_core.items import DatabaseBody, EnvBody, Item, ItemKind, ItemRef, SecretBody
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.share_offer import ShareVault
@@ -43,6 +43,26 @@ class ShareVaultContract:
         assert vault.count() == 0
         await vault.apply([Change(plain_secret("a"), PutMode.CREATE), Change(database("b"), PutMode.CREATE)])
         assert vault.count() == 2
+
+    async def test_it_lists_the_variables_of_one_environment(self, vault: ShareVault) -> None:
+        """All pages together hold each of them once, and none of another environment or project."""
+        one, other = "a" * 32, "b" * 32
+        refs = [ItemRef(ItemKind.ENV_VARIABLE, f"V{n}", one, "staging") for n in range(5)]
+        strangers = [
+            ItemRef(ItemKind.ENV_VARIABLE, "X", one, "default"),
+            ItemRef(ItemKind.ENV_VARIABLE, "Y", other, "staging"),
+        ]
+        items = [Item(ref, EnvBody(SecretBytes.from_text("v"))) for ref in (*refs, *strangers)]
+        await vault.apply([Change(item, PutMode.CREATE) for item in items])
+        found: list[ItemRef] = []
+        token = ""
+        for _ in range(100):
+            page, token = vault.list(ItemKind.ENV_VARIABLE, one, "staging", page_size=2, page_token=token)
+            found += [summary.ref for summary in page]
+            if not token:
+                break
+        assert sorted(ref.name for ref in found) == [ref.name for ref in refs]
+        assert vault.get(refs[0]).ref == refs[0]
 
     def test_what_is_not_there_is_not_found(self, vault: ShareVault) -> None:
         """NOT_FOUND, and no other reason."""

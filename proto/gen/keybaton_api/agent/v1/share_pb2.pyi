@@ -142,6 +142,27 @@ CONFLICT_CHOICE_RENAME: ConflictChoice.ValueType  # 3
 """save under `save_as`, which must be free"""
 Global___ConflictChoice: typing_extensions.TypeAlias = ConflictChoice
 
+class _VariableChange:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _VariableChangeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_VariableChange.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    VARIABLE_CHANGE_UNSPECIFIED: _VariableChange.ValueType  # 0
+    """send: nothing is compared"""
+    VARIABLE_CHANGE_NEW: _VariableChange.ValueType  # 1
+    VARIABLE_CHANGE_CHANGED: _VariableChange.ValueType  # 2
+    VARIABLE_CHANGE_SAME: _VariableChange.ValueType  # 3
+
+class VariableChange(_VariableChange, metaclass=_VariableChangeEnumTypeWrapper): ...
+
+VARIABLE_CHANGE_UNSPECIFIED: VariableChange.ValueType  # 0
+"""send: nothing is compared"""
+VARIABLE_CHANGE_NEW: VariableChange.ValueType  # 1
+VARIABLE_CHANGE_CHANGED: VariableChange.ValueType  # 2
+VARIABLE_CHANGE_SAME: VariableChange.ValueType  # 3
+Global___VariableChange: typing_extensions.TypeAlias = VariableChange
+
 @typing.final
 class OfferedSecret(google.protobuf.message.Message):
     """A secret as it lies in a payload under review. Values only on request (`reveal`)."""
@@ -218,25 +239,92 @@ class OfferedDatabase(google.protobuf.message.Message):
 Global___OfferedDatabase: typing_extensions.TypeAlias = OfferedDatabase
 
 @typing.final
+class OfferedVariable(google.protobuf.message.Message):
+    """A variable as it lies in a payload under review, beside what the target environment has under its name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CHANGE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    change: Global___VariableChange.ValueType
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        change: Global___VariableChange.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["change", b"change", "name", b"name"]) -> None: ...
+
+Global___OfferedVariable: typing_extensions.TypeAlias = OfferedVariable
+
+@typing.final
+class OfferedEnvironment(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    PROJECT_NAME_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    PROJECT_EXISTS_FIELD_NUMBER: builtins.int
+    TARGET_EXISTS_FIELD_NUMBER: builtins.int
+    VARIABLES_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    project_name: builtins.str
+    """as stored here where the project exists, else as offered"""
+    environment: builtins.str
+    """as offered"""
+    target: builtins.str
+    """receive: where it would be saved, and what `change` compares with"""
+    project_exists: builtins.bool
+    """else it is made, with the same id"""
+    target_exists: builtins.bool
+    """else it is made"""
+    @property
+    def variables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OfferedVariable]:
+        """by name"""
+
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        project_name: builtins.str = ...,
+        environment: builtins.str = ...,
+        target: builtins.str = ...,
+        project_exists: builtins.bool = ...,
+        target_exists: builtins.bool = ...,
+        variables: collections.abc.Iterable[Global___OfferedVariable] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["environment", b"environment", "project_exists", b"project_exists", "project_id", b"project_id", "project_name", b"project_name", "target", b"target", "target_exists", b"target_exists", "variables", b"variables"]) -> None: ...
+
+Global___OfferedEnvironment: typing_extensions.TypeAlias = OfferedEnvironment
+
+@typing.final
 class Offer(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DATABASE_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
     @property
     def database(self) -> Global___OfferedDatabase:
         """absent for secrets alone"""
 
     @property
     def secrets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OfferedSecret]: ...
+    @property
+    def environment(self) -> Global___OfferedEnvironment:
+        """alone"""
+
     def __init__(
         self,
         *,
         database: Global___OfferedDatabase | None = ...,
         secrets: collections.abc.Iterable[Global___OfferedSecret] | None = ...,
+        environment: Global___OfferedEnvironment | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["database", b"database"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["database", b"database", "secrets", b"secrets"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["database", b"database", "environment", b"environment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["database", b"database", "environment", b"environment", "secrets", b"secrets"]) -> None: ...
 
 Global___Offer: typing_extensions.TypeAlias = Offer
 
@@ -328,8 +416,34 @@ class Session(google.protobuf.message.Message):
 Global___Session: typing_extensions.TypeAlias = Session
 
 @typing.final
+class EnvironmentSelection(google.protobuf.message.Message):
+    """Variables of one environment to hand over."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    environment: builtins.str
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """empty: all"""
+
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        environment: builtins.str = ...,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["environment", b"environment", "names", b"names", "project_id", b"project_id"]) -> None: ...
+
+Global___EnvironmentSelection: typing_extensions.TypeAlias = EnvironmentSelection
+
+@typing.final
 class StartSendRequest(google.protobuf.message.Message):
-    """What to hand over: a secret, several secrets, or a database with some of its linked secrets."""
+    """What to hand over: a secret, several secrets, a database with some of its linked secrets, or an environment."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -346,6 +460,7 @@ class StartSendRequest(google.protobuf.message.Message):
     CONFIRM_PEER_FIELD_NUMBER: builtins.int
     DESCRIPTION_SET_FIELD_NUMBER: builtins.int
     PATH_SET_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
     send_as: builtins.str
     """Edits for the way; the vault is not changed. Empty: as stored."""
     description: builtins.str
@@ -367,11 +482,15 @@ class StartSendRequest(google.protobuf.message.Message):
     """an empty path is meant"""
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[keybaton_api.agent.v1.common_pb2.ItemRef]:
-        """one database, or one or more secrets"""
+        """one database, or one or more secrets; none with `environment`"""
 
     @property
     def omit_links(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """of a database: "s3", "encryptionKey", "geocodingKey" """
+
+    @property
+    def environment(self) -> Global___EnvironmentSelection:
+        """KEYBATON only"""
 
     def __init__(
         self,
@@ -389,8 +508,10 @@ class StartSendRequest(google.protobuf.message.Message):
         confirm_peer: builtins.bool = ...,
         description_set: builtins.bool = ...,
         path_set: builtins.bool = ...,
+        environment: Global___EnvironmentSelection | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "confirm_peer", b"confirm_peer", "description", b"description", "description_set", b"description_set", "digits", b"digits", "items", b"items", "omit_links", b"omit_links", "path", b"path", "path_set", b"path_set", "protocol", b"protocol", "send_as", b"send_as", "timeout_seconds", b"timeout_seconds", "to", b"to"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["environment", b"environment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "confirm_peer", b"confirm_peer", "description", b"description", "description_set", b"description_set", "digits", b"digits", "environment", b"environment", "items", b"items", "omit_links", b"omit_links", "path", b"path", "path_set", b"path_set", "protocol", b"protocol", "send_as", b"send_as", "timeout_seconds", b"timeout_seconds", "to", b"to"]) -> None: ...
 
 Global___StartSendRequest: typing_extensions.TypeAlias = StartSendRequest
 
@@ -420,6 +541,7 @@ class StartReceiveRequest(google.protobuf.message.Message):
     CODE_IS_FINAL_FIELD_NUMBER: builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
     OFFER_NONCE_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
     protocol: Global___ShareProtocol.ValueType
     code: builtins.str
     """empty: asked for later"""
@@ -429,6 +551,8 @@ class StartReceiveRequest(google.protobuf.message.Message):
     """0: 60; at most 600"""
     offer_nonce: builtins.str
     """the offer this answers"""
+    environment: builtins.str
+    """where variables are to be saved; empty: as offered"""
     def __init__(
         self,
         *,
@@ -437,8 +561,9 @@ class StartReceiveRequest(google.protobuf.message.Message):
         code_is_final: builtins.bool = ...,
         timeout_seconds: builtins.int = ...,
         offer_nonce: builtins.str = ...,
+        environment: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "code_is_final", b"code_is_final", "offer_nonce", b"offer_nonce", "protocol", b"protocol", "timeout_seconds", b"timeout_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "code_is_final", b"code_is_final", "environment", b"environment", "offer_nonce", b"offer_nonce", "protocol", b"protocol", "timeout_seconds", b"timeout_seconds"]) -> None: ...
 
 Global___StartReceiveRequest: typing_extensions.TypeAlias = StartReceiveRequest
 
@@ -554,6 +679,26 @@ class SecretDecision(google.protobuf.message.Message):
 Global___SecretDecision: typing_extensions.TypeAlias = SecretDecision
 
 @typing.final
+class VariableDecision(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    IMPORT_FIELD_NUMBER: builtins.int
+    ON_CONFLICT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    on_conflict: Global___ConflictChoice.ValueType
+    """REUSE keeps the value that is here, REPLACE takes the offered one"""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        on_conflict: Global___ConflictChoice.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["import", b"import", "name", b"name", "on_conflict", b"on_conflict"]) -> None: ...
+
+Global___VariableDecision: typing_extensions.TypeAlias = VariableDecision
+
+@typing.final
 class ReviewRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -567,6 +712,8 @@ class ReviewRequest(google.protobuf.message.Message):
     ON_CONFLICT_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
     DEFAULT_CHOICE_FIELD_NUMBER: builtins.int
+    VARIABLES_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     accept: builtins.bool
     name: builtins.str
@@ -578,9 +725,15 @@ class ReviewRequest(google.protobuf.message.Message):
     on_conflict: Global___ConflictChoice.ValueType
     """of the database's name; REUSE is refused"""
     default_choice: Global___ConflictChoice.ValueType
+    environment: builtins.str
+    """where variables are saved; empty: the offer's `target`"""
     @property
     def secrets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SecretDecision]:
         """those not named are imported as offered with `default_choice`"""
+
+    @property
+    def variables(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___VariableDecision]:
+        """those not named are imported with `default_choice`"""
 
     def __init__(
         self,
@@ -595,8 +748,10 @@ class ReviewRequest(google.protobuf.message.Message):
         on_conflict: Global___ConflictChoice.ValueType = ...,
         secrets: collections.abc.Iterable[Global___SecretDecision] | None = ...,
         default_choice: Global___ConflictChoice.ValueType = ...,
+        variables: collections.abc.Iterable[Global___VariableDecision] | None = ...,
+        environment: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accept", b"accept", "default_choice", b"default_choice", "description", b"description", "description_set", b"description_set", "name", b"name", "on_conflict", b"on_conflict", "path", b"path", "path_set", b"path_set", "secrets", b"secrets", "session_id", b"session_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept", b"accept", "default_choice", b"default_choice", "description", b"description", "description_set", b"description_set", "environment", b"environment", "name", b"name", "on_conflict", b"on_conflict", "path", b"path", "path_set", b"path_set", "secrets", b"secrets", "session_id", b"session_id", "variables", b"variables"]) -> None: ...
 
 Global___ReviewRequest: typing_extensions.TypeAlias = ReviewRequest
 

@@ -108,7 +108,8 @@ class ShareServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Review(self, request, context):
-        """The decision on a payload that waits in state REVIEW. CONFLICT (metadata `name`) leaves the session in REVIEW.
+        """The decision on a payload that waits in state REVIEW. CONFLICT (metadata `name`) leaves the session in REVIEW, with an
+        offer that compares with what is here by then, in the environment that the decision named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

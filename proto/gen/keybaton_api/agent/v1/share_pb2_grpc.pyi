@@ -239,7 +239,9 @@ class ShareServiceStub(typing.Generic[_ShareServiceStartSendType, _ShareServiceS
     """Photosphere only: the sender's person has compared the peer's address (`needs_confirmation`)."""
 
     Review: _ShareServiceReviewType
-    """The decision on a payload that waits in state REVIEW. CONFLICT (metadata `name`) leaves the session in REVIEW."""
+    """The decision on a payload that waits in state REVIEW. CONFLICT (metadata `name`) leaves the session in REVIEW, with an
+    offer that compares with what is here by then, in the environment that the decision named.
+    """
 
     Cancel: _ShareServiceCancelType
     """Ends a session at once; its outcome is `cancelled`. No error when it has ended already."""
@@ -324,7 +326,9 @@ class ShareServiceServicer(metaclass=abc.ABCMeta):
         request: keybaton_api.agent.v1.share_pb2.ReviewRequest,
         context: _ServicerContext,
     ) -> typing.Union[keybaton_api.agent.v1.share_pb2.ReviewResponse, collections.abc.Awaitable[keybaton_api.agent.v1.share_pb2.ReviewResponse]]:
-        """The decision on a payload that waits in state REVIEW. CONFLICT (metadata `name`) leaves the session in REVIEW."""
+        """The decision on a payload that waits in state REVIEW. CONFLICT (metadata `name`) leaves the session in REVIEW, with an
+        offer that compares with what is here by then, in the environment that the decision named.
+        """
 
     @abc.abstractmethod
     def Cancel(
