@@ -166,6 +166,7 @@ class TextReporter:
         self.pause()
         if session.state == share_pb2.SHARE_STATE_SAVED:
             output.say(output.styled(saved_line(session), "green"))
+            output.hint(output.printable(session.hint))
             return
         sentence, hint = ending(session)
         output.note(f"{output.styled(reason_of(session), 'red', sys.stderr)}: {sentence}")
