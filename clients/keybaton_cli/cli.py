@@ -88,6 +88,8 @@ env_group = LazyGroup(
         "import": (_C + "env_files:import_file", "Read a .env file."),
         "export": (_C + "env_files:export", "Write a file."),
         "print": (_C + "env_files:print_variables", "Print for a shell, dotenv, JSON, docker or GitHub Actions."),
+        "send": (_C + "env_share:send_environment", "Hand variables to another device on this network."),
+        "receive": (_C + "env_share:receive_environment", "Take variables from another device on this network."),
         "check": (_C + "env_project:check", "Hold the variables against the schema."),
         "example": (_C + "env_project:example", "Print a .env.example."),
     },

@@ -12,6 +12,7 @@ from keybaton_cli.framework import App
 from keybaton_cli.items import database_ref, secret_ref
 from keybaton_cli.prompts import Asker
 from keybaton_cli.secret_types import LINKS
+from keybaton_cli.share_review_environment import EnvironmentReview
 from keybaton_client.problem import ClientError
 
 CHOICES = {
@@ -57,6 +58,11 @@ def accept_unasked(app: App, session: share_pb2.Session, on_conflict: str | None
     Failure CONFLICT after the payload was declined, as nobody can be asked.
     """
     choice = CHOICES[on_conflict or "reuse"]
+    if session.offer.HasField("environment") and on_conflict == "rename":
+        _decline(app, session)
+        raise Failure(
+            "INVALID_ARGUMENT", "Variables arrived, which cannot be renamed.", "`--on-conflict reuse|replace`."
+        )
     request = share_pb2.ReviewRequest(session_id=session.id, accept=True, default_choice=choice)
     if choice != share_pb2.CONFLICT_CHOICE_REUSE and session.offer.HasField("database"):
         request.on_conflict = choice
@@ -84,6 +90,9 @@ class Review:
     def __call__(self, session: share_pb2.Session, asker: Asker) -> None:
         """Asks until the agent takes the decision. Withdrawn when the session ends meanwhile."""
         offer = session.offer
+        if offer.HasField("environment"):
+            EnvironmentReview(self._app, self._on_conflict)(session, asker)
+            return
         database = share_pb2.OfferedDatabase() if offer.HasField("database") else None
         if database is not None:
             database.CopyFrom(offer.database)

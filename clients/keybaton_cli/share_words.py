@@ -95,11 +95,33 @@ def saved_line(session: share_pb2.Session) -> str:
         peer = f" on {printable(session.peer_name)}" if session.peer_name else " on the other device"
         told = {"reused": "; it kept what it had already"}.get(session.conflict, "")
         return f"saved {name}{peer}{told}"
+    undo = "keybaton env undo" if session.offer.HasField("environment") else "keybaton undo"
     told = {
         "reused": " (what existed here was kept)",
-        "replaced": " (what existed here was replaced; `keybaton undo NAME` brings it back)",
+        "replaced": f" (what existed here was replaced; `{undo} NAME` brings it back)",
     }.get(session.conflict, "")
     return f"saved {name}{told}"
+
+
+CHANGES = {
+    share_pb2.VARIABLE_CHANGE_NEW: "new",
+    share_pb2.VARIABLE_CHANGE_CHANGED: "changed",
+    share_pb2.VARIABLE_CHANGE_SAME: "same",
+}
+
+
+def _environment_json(environment: share_pb2.OfferedEnvironment) -> dict[str, Any]:
+    return {
+        "project": environment.project_id,
+        "name": environment.project_name,
+        "environment": environment.environment,
+        "target": environment.target,
+        "projectExists": environment.project_exists,
+        "targetExists": environment.target_exists,
+        "variables": [
+            {"name": variable.name, "change": CHANGES.get(variable.change)} for variable in environment.variables
+        ],
+    }
 
 
 def offer_json(offer: share_pb2.Offer) -> dict[str, Any]:
@@ -115,6 +137,8 @@ def offer_json(offer: share_pb2.Offer) -> dict[str, Any]:
             "exists": database.exists,
             "changes": list(database.changes),
         }
+    if offer.HasField("environment"):
+        shown["environment"] = _environment_json(offer.environment)
     shown["secrets"] = [
         {
             "key": secret.key,

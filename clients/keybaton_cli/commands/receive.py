@@ -17,16 +17,20 @@ from keybaton_cli.share_review import CHOICES, Review, accept_unasked
 from keybaton_cli.share_words import PHOTOSPHERE_WARNING
 from keybaton_client.problem import ClientError
 
+CODE_FD_OPTION = click.option("--code-fd", type=DESCRIPTOR, metavar="N", help="Read the code from file descriptor N.")
+QR_OPTION = click.option("--qr", is_flag=True, help="Show this device's address as a QR code as well.")
+YES_OPTION = click.option("-y", "--yes", is_flag=True, help="Accept what arrives without a review.")
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--code-fd", type=DESCRIPTOR, metavar="N", help="Read the code from file descriptor N."),
+    CODE_FD_OPTION,
     click.option(
         "--on-conflict",
         type=click.Choice(list(CHOICES)),
         help="What to do with names that are taken here. [default: ask; with --yes: reuse]",
     ),
     click.option("--photosphere", is_flag=True, help="Receive from the Photosphere app (less safe; it says why)."),
-    click.option("--qr", is_flag=True, help="Show this device's address as a QR code as well."),
-    click.option("-y", "--yes", is_flag=True, help="Accept what arrives without a review."),
+    QR_OPTION,
+    YES_OPTION,
 )
 
 
@@ -80,9 +84,18 @@ class _CodeQuestion:
         return "" if values.is_code(text.strip()) else "A code has 4 to 8 digits."
 
 
-def _receive(
-    app: App, noun: str, *, code_fd: int | None, on_conflict: str | None, photosphere: bool, qr: bool, yes: bool
+def start_receiving(
+    app: App,
+    noun: str,
+    *,
+    code_fd: int | None,
+    on_conflict: str | None,
+    photosphere: bool = False,
+    qr: bool,
+    yes: bool,
+    environment: str = "",
 ) -> None:
+    """Starts to receive and stays until the end. `environment`: where variables go, if not as offered."""
     code = "" if code_fd is None else values.code_from(code_fd, any_text=photosphere)
     if not prompts.possible(app):
         missing = [option for option, given in (("--code-fd N", code), ("--yes", yes)) if not given]
@@ -98,6 +111,7 @@ def _receive(
         code=code,
         # Without a person nobody can type another code; the other end should learn of it soon.
         code_is_final=bool(code) and not prompts.possible(app),
+        environment=environment,
     )
     session = app.client().shares.start_receive(request)
     needs = receive_needs(app, photosphere=photosphere, on_conflict=on_conflict, yes=yes)
@@ -128,7 +142,7 @@ def _made(noun: str, what: str) -> Command:
     @_with_options
     @pass_app
     def receive(app: App, /, **options: Any) -> None:
-        _receive(app, noun, **options)
+        start_receiving(app, noun, **options)
 
     return receive
 

@@ -1,4 +1,4 @@
-"""`keybaton secrets send` and `keybaton dbs send`."""
+"""`keybaton secrets send` and `keybaton dbs send`, and what every sending command shares."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ SENDING_WARNING = (
 )
 
 
-def _with_options(function: Any) -> Any:
+def with_send_options(function: Any) -> Any:
+    """Adds the options of a sending command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-class _Options:
-    """The options of both commands, read and checked."""
+class SendOptions:
+    """Those options, read and checked."""
 
     def __init__(
         self, app: App, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
@@ -51,11 +52,11 @@ class _Options:
             prompts.demand(app, "Whether to send", "`--yes` sends without asking.")
         self.to, self.digits, self.photosphere, self.yes = to, digits or 0, photosphere, yes
 
-    def request(self, ref: common_pb2.ItemRef) -> share_pb2.StartSendRequest:
-        """What to start for `ref`."""
+    def request(self, *refs: common_pb2.ItemRef) -> share_pb2.StartSendRequest:
+        """What to start for `refs`."""
         named = share_pb2.SHARE_PROTOCOL_PHOTOSPHERE if self.photosphere else share_pb2.SHARE_PROTOCOL_KEYBATON
         return share_pb2.StartSendRequest(
-            items=[ref],
+            items=refs,
             protocol=named,
             to=self.to,
             digits=self.digits,
@@ -74,7 +75,7 @@ class _Options:
     ),
 )
 @click.argument("name", required=False, shell_complete=complete_secret)
-@_with_options
+@with_send_options
 @pass_app
 def send_secret(
     app: App, name: str | None, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
@@ -86,7 +87,7 @@ def send_secret(
     """
     if name is None and not prompts.possible(app):
         raise UsageFailure("A name is needed: there is no terminal to choose on.")
-    options = _Options(app, to, digits, code_fd, photosphere, yes)
+    options = SendOptions(app, to, digits, code_fd, photosphere, yes)
     asker = Asker()
     if name is None:
         name = _chosen(app, asker, SECRET)
@@ -96,7 +97,7 @@ def send_secret(
         output.warn(PHOTOSPHERE_WARNING)
     if not yes and not asker.confirm(f"Send {output.printable(name)}?", default=True):
         raise Failure("INTERRUPTED", "Nothing was sent.")
-    _send(app, options.request(secret_ref(name)), "secrets")
+    start_sending(app, options.request(secret_ref(name)), "secrets")
 
 
 @command(
@@ -109,7 +110,7 @@ def send_secret(
     ),
 )
 @click.argument("name", required=False, shell_complete=complete_database)
-@_with_options
+@with_send_options
 @pass_app
 def send_database(
     app: App, name: str | None, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
@@ -121,7 +122,7 @@ def send_database(
     """
     if name is None and not prompts.possible(app):
         raise UsageFailure("A name is needed: there is no terminal to choose on.")
-    options = _Options(app, to, digits, code_fd, photosphere, yes)
+    options = SendOptions(app, to, digits, code_fd, photosphere, yes)
     asker = Asker()
     if name is None:
         name = _chosen(app, asker, DATABASE)
@@ -131,7 +132,7 @@ def send_database(
         output.warn(PHOTOSPHERE_WARNING)
     if not yes:
         _review(app, asker, item, request)
-    _send(app, request, "dbs")
+    start_sending(app, request, "dbs")
 
 
 def _chosen(app: App, asker: Asker, kind: common_pb2.ItemKind.ValueType) -> str:
@@ -193,6 +194,7 @@ def send_needs(app: App) -> list[Need]:
     return [Need(lambda session: session.needs_confirmation, confirm)] if prompts.possible(app) else []
 
 
-def _send(app: App, request: share_pb2.StartSendRequest, noun: str) -> None:
+def start_sending(app: App, request: share_pb2.StartSendRequest, noun: str) -> None:
+    """Starts to send and stays until the end."""
     session = app.client().shares.start_send(request)
     follow(app, session, reporter_for(app, noun), send_needs(app))

@@ -84,6 +84,8 @@ def _what(session: share_pb2.Session) -> str:
         return session.name
     if session.offer.HasField("database"):
         return session.offer.database.name
+    if session.offer.HasField("environment"):
+        return f"{session.offer.environment.project_name}/{session.offer.environment.environment}"
     return ", ".join(secret.name for secret in session.offer.secrets) or "-"
 
 
