@@ -26,6 +26,7 @@ class App:
     json: bool = False
     events: bool = False  # the command that was called prints one JSON object per line
     socket: str | None = None
+    kind: str = "cli"  # what the log of reads calls this command
     _client: Client | None = field(default=None, repr=False)
 
     def client(self, *, start: bool = True) -> Client:
@@ -33,7 +34,7 @@ class App:
         if self._client is None:
             from keybaton_client.client import Client
 
-            self._client = Client.connect(self.socket or "", start=start)
+            self._client = Client.connect(self.socket or "", start=start, client=self.kind)
         return self._client
 
     def close(self) -> None:

@@ -15,8 +15,6 @@ CALL_SECONDS = 30.0
 HUMAN_SECONDS = 180.0  # calls that may wait for a person at a keychain's dialog
 LONG_SECONDS = 3600.0  # calls that read the whole vault, and watches of sessions
 
-_METADATA = (("keybaton-client", "library"),)  # what the log of reads calls this client
-
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
@@ -30,11 +28,26 @@ _BARE_STATUS: dict[grpc.StatusCode, tuple[str, str]] = {
 }
 
 
-class AgentChannel:
-    """An open channel to the socket at `path`. Close it, or use it in a `with`."""
+class _Named(grpc.UnaryUnaryClientInterceptor):
+    """Adds to each call what kind of client makes it."""
 
-    def __init__(self, path: str) -> None:
-        self.raw = grpc.insecure_channel(
+    def __init__(self, client: str) -> None:
+        self._named = ("keybaton-client", client)
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        """Called by grpc."""
+        metadata = [*(client_call_details.metadata or ()), self._named]
+        return continuation(client_call_details._replace(metadata=metadata), request)
+
+
+class AgentChannel:
+    """An open channel to the socket at `path`. Close it, or use it in a `with`.
+
+    `client` is what the log of reads calls the caller: one of the kinds in proto/README.md.
+    """
+
+    def __init__(self, path: str, client: str = "library") -> None:
+        self._bare = grpc.insecure_channel(
             "unix:" + quote(path, safe="/"),
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
@@ -42,10 +55,11 @@ class AgentChannel:
                 ("grpc.use_local_subchannel_pool", 1),
             ],
         )
+        self.raw = grpc.intercept_channel(self._bare, _Named(client))
 
     def close(self) -> None:
         """Ends every call and closes the connection."""
-        self.raw.close()
+        self._bare.close()
 
 
 def call(
@@ -53,7 +67,7 @@ def call(
 ) -> _Response:
     """One exchange within `timeout` seconds. Raises ClientError."""
     try:
-        return method(request, timeout=timeout, metadata=_METADATA)
+        return method(request, timeout=timeout)
     except grpc.RpcError as error:
         raise translated(error) from None
 
@@ -62,7 +76,7 @@ def stream(
     method: grpc.UnaryStreamMultiCallable[_Request, _Response], request: _Request, timeout: float | None
 ) -> Iterator[_Response]:
     """The answers as they come; closing the iterator cancels the call. `timeout` None: until one side leaves."""
-    running = method(request, timeout=timeout, metadata=_METADATA)
+    running = method(request, timeout=timeout)
     try:
         yield from running
     except grpc.RpcError as error:

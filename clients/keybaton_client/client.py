@@ -28,8 +28,8 @@ from keybaton_client.start import ensure_agent
 class Client:
     """A connection to one agent; `agent`, `vault`, `environments` and `shares` are its services."""
 
-    def __init__(self, path: str) -> None:
-        self._channel = AgentChannel(path)
+    def __init__(self, path: str, *, client: str = "library") -> None:
+        self._channel = AgentChannel(path, client)
         self.path = path
         self.agent = AgentApi(self._channel)
         self.vault = VaultApi(self._channel)
@@ -37,12 +37,14 @@ class Client:
         self.shares = ShareApi(self._channel)
 
     @classmethod
-    def connect(cls, socket: str = "", *, start: bool = True, env: Mapping[str, str] | None = None) -> Client:
+    def connect(
+        cls, socket: str = "", *, start: bool = True, env: Mapping[str, str] | None = None, client: str = "library"
+    ) -> Client:
         """A client of the agent at `socket` (else KEYBATON_SOCKET, else its own place), started when none listens.
 
-        ClientError NO_AGENT or USAGE.
+        `client`: what kind of client the log of reads shows. ClientError NO_AGENT or USAGE.
         """
-        return cls(ensure_agent(os.environ if env is None else env, socket, start=start))
+        return cls(ensure_agent(os.environ if env is None else env, socket, start=start), client=client)
 
     def close(self) -> None:
         """Ends every call and closes the connection."""
@@ -103,6 +105,10 @@ class AgentApi:
     def restore_vault(self, request: agent_pb2.RestoreVaultRequest) -> Iterator[agent_pb2.RestoreVaultResponse]:
         """Progress, then what was restored."""
         return stream(self._stub.RestoreVault, request, LONG_SECONDS)
+
+    def serve_ssh(self) -> str:
+        """Makes the agent serve its ssh-keys; the socket's path."""
+        return call(self._stub.ServeSsh, agent_pb2.ServeSshRequest()).socket
 
     def doctor(self) -> list[agent_pb2.Finding]:
         """The agent's findings about itself."""
@@ -186,6 +192,10 @@ class VaultApi:
     def undo(self, ref: common_pb2.ItemRef, version: int = 0) -> common_pb2.ItemSummary:
         """Makes an older version the newest; 0 is the one before the current."""
         return call(self._stub.Undo, vault_pb2.UndoRequest(ref=ref, version=version)).summary
+
+    def list_reads(self, limit: int = 0) -> list[vault_pb2.Read]:
+        """Which values were read, when and by which kind of client, newest first."""
+        return list(call(self._stub.ListReads, vault_pb2.ListReadsRequest(limit=limit)).reads)
 
 
 class ShareApi:

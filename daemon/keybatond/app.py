@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from keybatond.adapters.process_hardening import harden
 from keybatond.adapters.systemd_notify import SystemdNotify
+from keybatond.errors import KeybatonError
 from keybatond.lifecycle import Agent, serve
 from keybatond.logs import AgentLog, LogFile, log_to_stderr, under_journal
 from keybatond.parts import Parts
@@ -59,6 +60,25 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         if parts.settings.lock_with_session:
             await LogindWatch(custody.lock, parts.clock, parts.log).run()
 
+    async def admitted() -> None:
+        if not gate.is_open:
+            await gate.passed()
+        custody.touch()
+
+    async def serve_ssh() -> str:
+        return str(await parts.ssh_agent(admitted).start())
+
+    async def serve_ssh_if_set() -> None:
+        if parts.settings.ssh_agent:
+            try:
+                await serve_ssh()
+            except KeybatonError as error:
+                parts.log.event("ssh refused", reason=error.reason.value)
+
+    async def close_ssh() -> None:
+        if (ssh := parts.ssh_agent_if_made()) is not None:
+            await ssh.close()
+
     custody.on_lock(end_shares)
     custody.on_change(status.changed)
     vault.subscribe(status.changed)
@@ -71,6 +91,7 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         lambda: parts.environments,
         lambda: parts.shares,
         lambda: parts.doctor,
+        serve_ssh,
         gate,
         parts.log,
         stopped,
@@ -80,8 +101,8 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         services=services(behind),
         log=parts.log,
         clock=parts.clock,
-        background=(gate.run, notify.watchdog, custody.watch_idle),
+        background=(gate.run, notify.watchdog, custody.watch_idle, serve_ssh_if_set),
         later=(settle, watch_logind),
         end_streams=(stopped.set, status.close),
-        close=(close_shares, custody.close, vault.shutdown),
+        close=(close_shares, close_ssh, custody.close, vault.shutdown),
     )

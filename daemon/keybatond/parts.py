@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -22,6 +22,7 @@ from keybatond.settings import Settings
 
 if TYPE_CHECKING:
     from keybatond.adapters.net_interfaces import PsutilInterfaces
+    from keybatond.adapters.ssh_agent_socket import SshAgentSocket
     from keybatond.adapters.tls_transport import TlsTransport
     from keybatond.adapters.udp_discovery import UdpDiscovery
     from keybatond.services.agent_state import AgentStatus
@@ -66,6 +67,7 @@ class Parts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self.device = HostName(settings.device_name)
+        self._ssh_agent: SshAgentSocket | None = None
         self.keystores: Mapping[KeystoreKind, Keystore] = MadeOnDemand(
             {
                 KeystoreKind.KEYCHAIN: self._keychain,
@@ -214,6 +216,21 @@ class Parts:
         from keybatond.services.share_session import ENDED
 
         return sum(session.state not in ENDED for session in shares.sessions())
+
+    # --- SSH ---
+
+    def ssh_agent(self, admitted: Callable[[], Awaitable[None]]) -> SshAgentSocket:
+        """The socket for SSH's programs, made by the first call; `admitted` precedes each request."""
+        if self._ssh_agent is None:
+            from keybatond.adapters.ssh_agent_socket import SshAgentSocket
+            from keybatond.services.ssh_keys import SshKeys
+
+            self._ssh_agent = SshAgentSocket(self.paths.ssh_agent, SshKeys(self.vault, admitted, self.log).answer)
+        return self._ssh_agent
+
+    def ssh_agent_if_made(self) -> SshAgentSocket | None:
+        """That socket, None while nobody has asked for it."""
+        return self._ssh_agent
 
     # --- the agent itself ---
 

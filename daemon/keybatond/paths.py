@@ -54,6 +54,11 @@ class Paths:
         return self.runtime / "agent.sock"
 
     @property
+    def ssh_agent(self) -> Path:
+        """The Unix socket for SSH's programs."""
+        return self.runtime / "ssh.sock"  # shorter than the other: it fits wherever that fits
+
+    @property
     def lock(self) -> Path:
         """Held by the one agent that runs."""
         return self.runtime / "agent.lock"

@@ -22,6 +22,7 @@ class Settings:
     device_name: str = ""  # empty: the host's name
     idle_lock_minutes: int = 60  # 0: never
     lock_with_session: bool = True  # on suspend and when the screen is locked
+    ssh_agent: bool = False  # whether SSH's programs are served from the start
     interfaces: tuple[str, ...] = ()  # names of those that shares use; empty: all
 
     @classmethod
@@ -64,6 +65,7 @@ _EXPECTED: Mapping[str, str] = {
     "device_name": f"a text of at most {DEVICE_NAME_MAX_BYTES} bytes without control characters",
     "idle_lock_minutes": f"a whole number from 0 (never) to {IDLE_LOCK_MAX_MINUTES}",
     "lock_with_session": "true or false",
+    "ssh_agent": "true or false",
     "interfaces": 'a list of names such as ["eth0", "wlan0"]',
 }
 

@@ -1,4 +1,4 @@
-"""`keybaton history` and `keybaton undo`: older versions and the way back."""
+"""`keybaton history` and `keybaton undo`: older versions, who read what, and the way back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from keybaton_api.agent.v1 import common_pb2
 from keybaton_cli import output, prompts
 from keybaton_cli.completion import complete_item
-from keybaton_cli.failure import Failure
+from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.items import NOUNS, database_ref, secret_ref, summary_json
 from keybaton_client.problem import ClientError
@@ -15,12 +15,36 @@ from keybaton_client.problem import ClientError
 _DATABASE_HELP = "The database of this name, where a secret has it too."
 
 
-@command("history", examples=("keybaton history github-token", "keybaton history --database photos"))
-@click.argument("name", shell_complete=complete_item)
+_READS_USUAL, _READS_MAX = 100, 1000
+
+
+@command(
+    "history",
+    examples=(
+        "keybaton history github-token",
+        "keybaton history --database photos",
+        "keybaton history --reads                    # which values were read, when and by what",
+    ),
+)
+@click.argument("name", required=False, shell_complete=complete_item)
 @click.option("--database", is_flag=True, help=_DATABASE_HELP)
+@click.option("--reads", is_flag=True, help="List reads of values instead, newest first; with NAME only its own.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, _READS_MAX),
+    metavar="N",
+    help=f"Look at the last N reads. [default: {_READS_USUAL}]",
+)
 @pass_app
-def history(app: App, name: str, database: bool) -> None:
+def history(app: App, name: str | None, database: bool, reads: bool, limit: int | None) -> None:
     """List the versions of a secret or a database, newest first; also of a removed one."""
+    if reads:
+        _show_reads(app, name, database, limit or _READS_USUAL)
+        return
+    if name is None:
+        raise UsageFailure("The name of a secret or database is needed.", "`keybaton history --reads` needs none.")
+    if limit is not None:
+        raise UsageFailure("--limit belongs to --reads.")
     ref = _found(app, name, database)
     versions = list(app.client().vault.list_versions(ref))
     if app.json:
@@ -41,6 +65,38 @@ def history(app: App, name: str, database: bool) -> None:
         state = "removed" if entry.removed else "current" if entry.current else ""
         rows.append((str(entry.version), output.when(entry.updated_at_ms), entry.name, state))
     output.table(("VERSION", "CHANGED", "NAME", "STATE"), rows)
+
+
+def _show_reads(app: App, name: str | None, database: bool, limit: int) -> None:
+    """The log of reads. A name is compared as it was then; databases and variables are told apart by their kind."""
+    found = app.client().vault.list_reads(limit)
+    if name is not None:
+        found = [read for read in found if read.ref.name == name]
+    if database:
+        found = [read for read in found if read.ref.kind == common_pb2.ITEM_KIND_DATABASE]
+    if app.json:
+        output.document(
+            {
+                "reads": [
+                    {
+                        "at": output.when_json(read.at_ms),
+                        "name": read.ref.name,
+                        "kind": NOUNS.get(read.ref.kind, "item"),
+                        "project": read.ref.vault or None,
+                        "environment": read.ref.environment or None,
+                        "version": read.version,
+                        "client": read.client,
+                    }
+                    for read in found
+                ]
+            }
+        )
+        return
+    rows = []
+    for read in found:
+        place = f"{read.ref.name} ({read.ref.environment})" if read.ref.environment else read.ref.name
+        rows.append((output.when(read.at_ms), read.client, NOUNS.get(read.ref.kind, "item"), place))
+    output.table(("READ", "BY", "KIND", "NAME"), rows)
 
 
 @command(

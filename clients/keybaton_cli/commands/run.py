@@ -41,6 +41,7 @@ def run(
     vault (unless --override), the vault over defaults of the schema. Variables by which programs can be made to run other
     code (PATH, LD_PRELOAD, NODE_OPTIONS …) are refused unless allowed by name.
     """
+    app.kind = "run"
     where = place(app, environment)
     variables = {variable.name.encode(): variable.value for variable in where.variables(timeout=ANSWER_SECONDS)}
     defaults = checked_defaults(where, variables, override=override, no_check=no_check)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -72,12 +72,18 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     """Hands calls about the agent itself to custody, vault and doctor."""
 
     def __init__(
-        self, status: AgentStatus, custody: CustodyService, vault: VaultService, doctor: Callable[[], Doctor]
+        self,
+        status: AgentStatus,
+        custody: CustodyService,
+        vault: VaultService,
+        doctor: Callable[[], Doctor],
+        serve_ssh: Callable[[], Awaitable[str]],
     ) -> None:
         self._status = status
         self._custody = custody
         self._vault = vault
         self._doctor = doctor
+        self._serve_ssh = serve_ssh
 
     def _info(self) -> agent_pb2.AgentInfo:
         return info_to(self._status.state())
@@ -156,6 +162,9 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                 for finding in await self._doctor().findings()
             ]
         )
+
+    async def ServeSsh(self, request: agent_pb2.ServeSshRequest, context: _Context) -> agent_pb2.ServeSshResponse:
+        return agent_pb2.ServeSshResponse(socket=await self._serve_ssh())
 
 
 def _absolute(path: str) -> str:

@@ -12,6 +12,7 @@ import grpc.aio
 from keybaton_api.agent.v1 import env_pb2, env_pb2_grpc
 from keybaton_core.items import EnvBody, Item
 from keybaton_core.secret import SecretBytes
+from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import refused
 from keybatond.services.environments import DEFAULT, EnvironmentService, Project
 
@@ -44,7 +45,8 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
     async def GetEnvironment(
         self, request: env_pb2.GetEnvironmentRequest, context: _Context
     ) -> env_pb2.GetEnvironmentResponse:
-        items = self._environments.variables(request.project_id, request.environment or DEFAULT)
+        environment = request.environment or DEFAULT
+        items = self._environments.variables(request.project_id, environment, client=client_kind(context))
         return env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items])
 
     async def ChangeEnvironment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class Behind:
     environments: Callable[[], EnvironmentService]
     shares: Callable[[], ShareService]
     doctor: Callable[[], Doctor]
+    serve_ssh: Callable[[], Awaitable[str]]
     gate: StartGate
     log: Log
     stopped: asyncio.Event
@@ -55,7 +56,7 @@ def services(behind: Behind) -> Mapping[str, Load]:
         from keybaton_api.agent.v1.agent_pb2_grpc import add_AgentServiceServicer_to_server
         from keybatond.rpc.agent_service import AgentServicer
 
-        servicer = AgentServicer(behind.status, behind.custody, behind.vault, behind.doctor)
+        servicer = AgentServicer(behind.status, behind.custody, behind.vault, behind.doctor, behind.serve_ssh)
         add_AgentServiceServicer_to_server(guard(servicer), server)
 
     def add_vault(server: Any) -> None:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import grpc.aio
 
 from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
 from keybatond.errors import KeybatonError, Reason
+from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
     bare_value,
     item_from,
@@ -25,8 +25,8 @@ from keybatond.rpc.convert import (
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.vault import PutMode, VaultService
 
-CLIENT_KEY = "keybaton-client"
-_CLIENT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+READS_USUAL = 100
+READS_MAX = 1000
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,12 +38,6 @@ def _mode_from(number: int) -> PutMode:
         raise refused("mode", "is unknown") from None
 
 
-def _client_from(context: _Context) -> str:
-    """What kind of client calls, by its own word in the metadata: for the log of reads, never for a decision."""
-    said = next((value for key, value in context.invocation_metadata() or () if key == CLIENT_KEY), "")
-    return said if isinstance(said, str) and _CLIENT.fullmatch(said) else ""
-
-
 class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
     """Hands vault calls to the vault."""
 
@@ -51,7 +45,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         self._vault = vault
 
     async def GetItem(self, request: vault_pb2.GetItemRequest, context: _Context) -> vault_pb2.GetItemResponse:
-        item = self._vault.get(ref_from(request.ref), client=_client_from(context))
+        item = self._vault.get(ref_from(request.ref), client=client_kind(context))
         if request.bare:
             return vault_pb2.GetItemResponse(value=bare_value(item, request.field))
         return vault_pb2.GetItemResponse(item=item_to(item))
@@ -77,7 +71,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         return vault_pb2.ListItemsResponse(items=[summary_to(item) for item in items], next_page_token=token)
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
-        items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=_client_from(context))
+        items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=client_kind(context))
         response = vault_pb2.BatchGetResponse(
             items=[item_to(item) for item in items], missing=[ref_to(ref) for ref in missing]
         )
@@ -113,4 +107,13 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
     async def Undo(self, request: vault_pb2.UndoRequest, context: _Context) -> vault_pb2.UndoResponse:
         return vault_pb2.UndoResponse(
             summary=summary_to(await self._vault.undo(ref_from(request.ref), request.version))
+        )
+
+    async def ListReads(self, request: vault_pb2.ListReadsRequest, context: _Context) -> vault_pb2.ListReadsResponse:
+        reads = self._vault.reads(min(request.limit or READS_USUAL, READS_MAX))
+        return vault_pb2.ListReadsResponse(
+            reads=[
+                vault_pb2.Read(at_ms=read.at_ms, ref=ref_to(read.ref), version=read.version, client=read.client)
+                for read in reads
+            ]
         )

@@ -24,6 +24,7 @@ from keybaton_api.agent.v1 import (
     vault_pb2_grpc,
 )
 
+SSH_SOCKET = "/run/user/1000/keybaton/ssh.sock"
 NOW_MS = 1_700_000_000_000
 _ENDED = frozenset({"SAVED", "DECLINED", "FAILED", "CANCELLED", "EXPIRED"})
 _Key = tuple[int, str]
@@ -57,6 +58,7 @@ class FakeAgent(
         self.receives: list[share_pb2.StartReceiveRequest] = []
         self.codes: list[str] = []
         self.reviews: list[share_pb2.ReviewRequest] = []
+        self.reads: list[vault_pb2.Read] = []  # newest first
         self.confirmations: list[bool] = []
         self.cancelled = 0
         self.on_start: Callable[[FakeAgent], None] = lambda agent: None
@@ -180,10 +182,15 @@ class FakeAgent(
     def Doctor(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         return agent_pb2.DoctorResponse(findings=self.findings)
 
+    def ServeSsh(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        return agent_pb2.ServeSshResponse(socket=SSH_SOCKET)
+
     # --- VaultService ---
 
     def GetItem(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         item = self._item(request.ref, context)
+        client = dict(context.invocation_metadata()).get("keybaton-client", "other")
+        self.reads.insert(0, vault_pb2.Read(at_ms=NOW_MS, ref=request.ref, version=item.version, client=client))
         if not request.bare:
             return vault_pb2.GetItemResponse(item=item)
         fields = {field.key: field.value for field in item.secret.fields}
@@ -271,6 +278,10 @@ class FakeAgent(
         if old is None:
             refuse(context, "NOT_FOUND", "There is no such version.")
         return vault_pb2.UndoResponse(summary=self._store(old))
+
+    def ListReads(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        return vault_pb2.ListReadsResponse(reads=self.reads[: request.limit or 100])
 
     # --- ShareService ---
 

@@ -542,3 +542,28 @@ class Finding(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["hint", b"hint", "level", b"level", "text", b"text", "topic", b"topic"]) -> None: ...
 
 Global___Finding: typing_extensions.TypeAlias = Finding
+
+@typing.final
+class ServeSshRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ServeSshRequest: typing_extensions.TypeAlias = ServeSshRequest
+
+@typing.final
+class ServeSshResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SOCKET_FIELD_NUMBER: builtins.int
+    socket: builtins.str
+    def __init__(
+        self,
+        *,
+        socket: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["socket", b"socket"]) -> None: ...
+
+Global___ServeSshResponse: typing_extensions.TypeAlias = ServeSshResponse

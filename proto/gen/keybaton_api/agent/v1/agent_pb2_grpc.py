@@ -84,6 +84,11 @@ class AgentServiceStub(object):
                 request_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.DoctorRequest.SerializeToString,
                 response_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.DoctorResponse.FromString,
                 _registered_method=True)
+        self.ServeSsh = channel.unary_unary(
+                '/keybaton_api.agent.v1.AgentService/ServeSsh',
+                request_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.ServeSshRequest.SerializeToString,
+                response_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.ServeSshResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer(object):
@@ -159,6 +164,14 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ServeSsh(self, request, context):
+        """Serves the ssh-keys of the vault to SSH's programs (draft-miller-ssh-agent) until the agent ends; says where. They never
+        leave it. Also with the vault locked, and again when it is served already. STORAGE_FAILED when the socket cannot be made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -211,6 +224,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.Doctor,
                     request_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.DoctorRequest.FromString,
                     response_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.DoctorResponse.SerializeToString,
+            ),
+            'ServeSsh': grpc.unary_unary_rpc_method_handler(
+                    servicer.ServeSsh,
+                    request_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.ServeSshRequest.FromString,
+                    response_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.ServeSshResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -483,6 +501,33 @@ class AgentService(object):
             '/keybaton_api.agent.v1.AgentService/Doctor',
             keybaton__api_dot_agent_dot_v1_dot_agent__pb2.DoctorRequest.SerializeToString,
             keybaton__api_dot_agent_dot_v1_dot_agent__pb2.DoctorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ServeSsh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keybaton_api.agent.v1.AgentService/ServeSsh',
+            keybaton__api_dot_agent_dot_v1_dot_agent__pb2.ServeSshRequest.SerializeToString,
+            keybaton__api_dot_agent_dot_v1_dot_agent__pb2.ServeSshResponse.FromString,
             options,
             channel_credentials,
             insecure,

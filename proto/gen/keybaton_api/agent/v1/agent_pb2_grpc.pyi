@@ -189,7 +189,23 @@ _AgentServiceDoctorType = typing_extensions.TypeVar(
     ],
 )
 
-class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWatchType, _AgentServiceInitType, _AgentServiceUnlockType, _AgentServiceLockType, _AgentServiceRekeyType, _AgentServiceCheckVaultType, _AgentServiceBackupVaultType, _AgentServiceRestoreVaultType, _AgentServiceDoctorType]):
+_AgentServiceServeSshType = typing_extensions.TypeVar(
+    '_AgentServiceServeSshType',
+    grpc.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+        keybaton_api.agent.v1.agent_pb2.ServeSshResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+        keybaton_api.agent.v1.agent_pb2.ServeSshResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+        keybaton_api.agent.v1.agent_pb2.ServeSshResponse,
+    ],
+)
+
+class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWatchType, _AgentServiceInitType, _AgentServiceUnlockType, _AgentServiceLockType, _AgentServiceRekeyType, _AgentServiceCheckVaultType, _AgentServiceBackupVaultType, _AgentServiceRestoreVaultType, _AgentServiceDoctorType, _AgentServiceServeSshType]):
     @typing.overload
     def __init__(self: AgentServiceStub[
         grpc.UnaryUnaryMultiCallable[
@@ -231,6 +247,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWat
         grpc.UnaryUnaryMultiCallable[
             keybaton_api.agent.v1.agent_pb2.DoctorRequest,
             keybaton_api.agent.v1.agent_pb2.DoctorResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+            keybaton_api.agent.v1.agent_pb2.ServeSshResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -276,6 +296,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWat
             keybaton_api.agent.v1.agent_pb2.DoctorRequest,
             keybaton_api.agent.v1.agent_pb2.DoctorResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+            keybaton_api.agent.v1.agent_pb2.ServeSshResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetInfo: _AgentServiceGetInfoType
@@ -307,6 +331,11 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWat
 
     Doctor: _AgentServiceDoctorType
     """Findings of the agent about itself: socket, keystore, interfaces, port 54321."""
+
+    ServeSsh: _AgentServiceServeSshType
+    """Serves the ssh-keys of the vault to SSH's programs (draft-miller-ssh-agent) until the agent ends; says where. They never
+    leave it. Also with the vault locked, and again when it is served already. STORAGE_FAILED when the socket cannot be made.
+    """
 
 AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -348,6 +377,10 @@ AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         keybaton_api.agent.v1.agent_pb2.DoctorRequest,
         keybaton_api.agent.v1.agent_pb2.DoctorResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+        keybaton_api.agent.v1.agent_pb2.ServeSshResponse,
     ],
 ]
 
@@ -431,5 +464,15 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[keybaton_api.agent.v1.agent_pb2.DoctorResponse, collections.abc.Awaitable[keybaton_api.agent.v1.agent_pb2.DoctorResponse]]:
         """Findings of the agent about itself: socket, keystore, interfaces, port 54321."""
+
+    @abc.abstractmethod
+    def ServeSsh(
+        self,
+        request: keybaton_api.agent.v1.agent_pb2.ServeSshRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[keybaton_api.agent.v1.agent_pb2.ServeSshResponse, collections.abc.Awaitable[keybaton_api.agent.v1.agent_pb2.ServeSshResponse]]:
+        """Serves the ssh-keys of the vault to SSH's programs (draft-miller-ssh-agent) until the agent ends; says where. They never
+        leave it. Also with the vault locked, and again when it is served already. STORAGE_FAILED when the socket cannot be made.
+        """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -422,3 +422,63 @@ class UndoResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["summary", b"summary"]) -> None: ...
 
 Global___UndoResponse: typing_extensions.TypeAlias = UndoResponse
+
+@typing.final
+class ListReadsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: builtins.int
+    limit: builtins.int
+    def __init__(
+        self,
+        *,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["limit", b"limit"]) -> None: ...
+
+Global___ListReadsRequest: typing_extensions.TypeAlias = ListReadsRequest
+
+@typing.final
+class Read(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: builtins.int
+    REF_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    CLIENT_FIELD_NUMBER: builtins.int
+    at_ms: builtins.int
+    version: builtins.int
+    client: builtins.str
+    """cli, run, library, git, docker, aws, keyring, kubectl, ssh, or other"""
+    @property
+    def ref(self) -> keybaton_api.agent.v1.common_pb2.ItemRef:
+        """as it was named then"""
+
+    def __init__(
+        self,
+        *,
+        at_ms: builtins.int = ...,
+        ref: keybaton_api.agent.v1.common_pb2.ItemRef | None = ...,
+        version: builtins.int = ...,
+        client: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ref", b"ref"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["at_ms", b"at_ms", "client", b"client", "ref", b"ref", "version", b"version"]) -> None: ...
+
+Global___Read: typing_extensions.TypeAlias = Read
+
+@typing.final
+class ListReadsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    READS_FIELD_NUMBER: builtins.int
+    @property
+    def reads(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Read]: ...
+    def __init__(
+        self,
+        *,
+        reads: collections.abc.Iterable[Global___Read] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reads", b"reads"]) -> None: ...
+
+Global___ListReadsResponse: typing_extensions.TypeAlias = ListReadsResponse

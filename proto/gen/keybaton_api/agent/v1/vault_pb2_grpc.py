@@ -74,6 +74,11 @@ class VaultServiceStub(object):
                 request_serializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.UndoRequest.SerializeToString,
                 response_deserializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.UndoResponse.FromString,
                 _registered_method=True)
+        self.ListReads = channel.unary_unary(
+                '/keybaton_api.agent.v1.VaultService/ListReads',
+                request_serializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.ListReadsRequest.SerializeToString,
+                response_deserializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.ListReadsResponse.FromString,
+                _registered_method=True)
 
 
 class VaultServiceServicer(object):
@@ -135,6 +140,13 @@ class VaultServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReads(self, request, context):
+        """Which values were read, when and by which kind of client, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VaultServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +189,11 @@ def add_VaultServiceServicer_to_server(servicer, server):
                     servicer.Undo,
                     request_deserializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.UndoRequest.FromString,
                     response_serializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.UndoResponse.SerializeToString,
+            ),
+            'ListReads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReads,
+                    request_deserializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.ListReadsRequest.FromString,
+                    response_serializer=keybaton__api_dot_agent_dot_v1_dot_vault__pb2.ListReadsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -395,6 +412,33 @@ class VaultService(object):
             '/keybaton_api.agent.v1.VaultService/Undo',
             keybaton__api_dot_agent_dot_v1_dot_vault__pb2.UndoRequest.SerializeToString,
             keybaton__api_dot_agent_dot_v1_dot_vault__pb2.UndoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/keybaton_api.agent.v1.VaultService/ListReads',
+            keybaton__api_dot_agent_dot_v1_dot_vault__pb2.ListReadsRequest.SerializeToString,
+            keybaton__api_dot_agent_dot_v1_dot_vault__pb2.ListReadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -153,7 +153,23 @@ _VaultServiceUndoType = typing_extensions.TypeVar(
     ],
 )
 
-class VaultServiceStub(typing.Generic[_VaultServiceGetItemType, _VaultServicePutItemType, _VaultServiceDeleteItemType, _VaultServiceListItemsType, _VaultServiceBatchGetType, _VaultServiceBatchPutType, _VaultServiceListVersionsType, _VaultServiceUndoType]):
+_VaultServiceListReadsType = typing_extensions.TypeVar(
+    '_VaultServiceListReadsType',
+    grpc.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+        keybaton_api.agent.v1.vault_pb2.ListReadsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+        keybaton_api.agent.v1.vault_pb2.ListReadsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+        keybaton_api.agent.v1.vault_pb2.ListReadsResponse,
+    ],
+)
+
+class VaultServiceStub(typing.Generic[_VaultServiceGetItemType, _VaultServicePutItemType, _VaultServiceDeleteItemType, _VaultServiceListItemsType, _VaultServiceBatchGetType, _VaultServiceBatchPutType, _VaultServiceListVersionsType, _VaultServiceUndoType, _VaultServiceListReadsType]):
     @typing.overload
     def __init__(self: VaultServiceStub[
         grpc.UnaryUnaryMultiCallable[
@@ -187,6 +203,10 @@ class VaultServiceStub(typing.Generic[_VaultServiceGetItemType, _VaultServicePut
         grpc.UnaryUnaryMultiCallable[
             keybaton_api.agent.v1.vault_pb2.UndoRequest,
             keybaton_api.agent.v1.vault_pb2.UndoResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+            keybaton_api.agent.v1.vault_pb2.ListReadsResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -224,6 +244,10 @@ class VaultServiceStub(typing.Generic[_VaultServiceGetItemType, _VaultServicePut
             keybaton_api.agent.v1.vault_pb2.UndoRequest,
             keybaton_api.agent.v1.vault_pb2.UndoResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+            keybaton_api.agent.v1.vault_pb2.ListReadsResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     GetItem: _VaultServiceGetItemType
@@ -249,6 +273,9 @@ class VaultServiceStub(typing.Generic[_VaultServiceGetItemType, _VaultServicePut
 
     Undo: _VaultServiceUndoType
     """Makes an older version (0: the one before the current) the newest; the history only grows. NOT_FOUND."""
+
+    ListReads: _VaultServiceListReadsType
+    """Which values were read, when and by which kind of client, newest first."""
 
 VaultServiceAsyncStub: typing_extensions.TypeAlias = VaultServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -282,6 +309,10 @@ VaultServiceAsyncStub: typing_extensions.TypeAlias = VaultServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         keybaton_api.agent.v1.vault_pb2.UndoRequest,
         keybaton_api.agent.v1.vault_pb2.UndoResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+        keybaton_api.agent.v1.vault_pb2.ListReadsResponse,
     ],
 ]
 
@@ -349,5 +380,13 @@ class VaultServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[keybaton_api.agent.v1.vault_pb2.UndoResponse, collections.abc.Awaitable[keybaton_api.agent.v1.vault_pb2.UndoResponse]]:
         """Makes an older version (0: the one before the current) the newest; the history only grows. NOT_FOUND."""
+
+    @abc.abstractmethod
+    def ListReads(
+        self,
+        request: keybaton_api.agent.v1.vault_pb2.ListReadsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[keybaton_api.agent.v1.vault_pb2.ListReadsResponse, collections.abc.Awaitable[keybaton_api.agent.v1.vault_pb2.ListReadsResponse]]:
+        """Which values were read, when and by which kind of client, newest first."""
 
 def add_VaultServiceServicer_to_server(servicer: VaultServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
