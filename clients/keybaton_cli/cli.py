@@ -110,6 +110,7 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Everyday", ("get", "run", "secrets", "dbs", "env", "shares")),
     ("State and keys", ("init", "status", "lock", "unlock", "vault")),
     ("History", ("history", "undo")),
+    ("Other programs", ("setup", "ssh-agent")),
     ("Machine", ("doctor", "service", "completion", "demo")),
 )
 
@@ -125,8 +126,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "lock": (_C + "lock:lock", "Drop the keys from memory."),
     "unlock": (_C + "lock:unlock", "Open the vault."),
     "vault": ("keybaton_cli.cli:vault_group", "Check, backup, restore, rekey."),
-    "history": (_C + "history:history", "Versions of one secret or database."),
+    "history": (_C + "history:history", "Versions of one secret or database; who read what."),
     "undo": (_C + "history:undo", "Bring an older version back."),
+    "setup": (_C + "setup:setup", "Let git, docker, aws, kubectl, ssh or keyring use the vault, and take it back."),
+    "ssh-agent": (_C + "ssh_agent:ssh_agent", "Serve the vault's ssh-keys to SSH's programs."),
     "doctor": (_C + "doctor:doctor", "Look for what keeps Keybaton from working here."),
     "service": ("keybaton_cli.cli:service_group", "Start the agent at login (systemd)."),
     "completion": (_C + "completion:completion", "Completion for bash, zsh and fish."),

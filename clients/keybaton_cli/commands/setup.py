@@ -1,0 +1,97 @@
+"""`keybaton setup`: lets other programs use the vault, and takes it back."""
+
+from __future__ import annotations
+
+import click
+
+from keybaton_cli import output, prompts
+from keybaton_cli.failure import UsageFailure
+from keybaton_cli.framework import App, command, pass_app
+from keybaton_cli.setup import PROGRAMS, program
+from keybaton_cli.setup.plan import Plan
+
+
+@command(
+    "setup",
+    examples=(
+        "keybaton setup                            # what is set up",
+        "keybaton setup git                        # shows the line, then asks",
+        "keybaton setup docker registry.example    # for one registry",
+        "keybaton setup aws photos-s3 --as photos  # a profile from a secret",
+        "keybaton setup git --remove",
+    ),
+)
+@click.argument("name", metavar="[PROGRAM]", required=False, type=click.Choice(list(PROGRAMS)))
+@click.argument("what", metavar="[NAME]", required=False)
+@click.option(
+    "--as", "label", metavar="NAME", help="With aws the profile, with kubectl the user. [default: the secret's name]"
+)
+@click.option("--remove", is_flag=True, help="Take it back.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def setup(
+    app: App, name: str | None, what: str | None, label: str | None, remove: bool, dry_run: bool, yes: bool
+) -> None:
+    """Show and write the line by which git, docker, aws, kubectl, ssh or keyring uses the vault.
+
+    NAME is a secret for aws and kubectl, a registry for docker. What somebody else has configured is never replaced. Without
+    a terminal nothing is written unless --yes.
+    """
+    if name is None:
+        if what or label or remove or yes:
+            raise UsageFailure("A program is needed: " + ", ".join(PROGRAMS) + ".")
+        _show_states(app)
+        return
+    if what and name not in ("docker", "aws", "kubectl"):
+        raise UsageFailure(f"{name} takes no name.")
+    if label and name not in ("aws", "kubectl"):
+        raise UsageFailure("--as belongs to aws and kubectl.")
+    module = program(name)
+    plan: Plan = (module.remove if remove else module.add)(what or "", label or "")
+    wanted = bool(plan.steps) and not dry_run
+    if not app.json:
+        _show(plan, remove)
+    if wanted and not yes:
+        wanted = prompts.possible(app) and prompts.Asker().confirm("Do it?", default=True)
+    if wanted:
+        for step in plan.steps:
+            step.apply()
+        if name == "ssh" and not remove:
+            app.client().agent.serve_ssh()
+    _report(app, name, plan, wanted, asked=not (dry_run or yes))
+
+
+def _show(plan: Plan, remove: bool) -> None:
+    if not plan.steps:
+        output.say("There is nothing of it to take back." if remove else "It is set up already.")
+    for step in plan.steps:
+        output.say(f"{'Out of' if step.removes else 'In'} {output.printable(step.where)}:")
+        for line in step.lines:
+            output.say("    " + output.printable(line))
+    for note in plan.notes:
+        output.note(output.printable(note))
+
+
+def _report(app: App, name: str, plan: Plan, applied: bool, *, asked: bool) -> None:
+    if app.json:
+        changes = [{"where": step.where, "lines": list(step.lines), "removes": step.removes} for step in plan.steps]
+        output.document({"program": name, "changes": changes, "notes": list(plan.notes), "applied": applied})
+    elif applied:
+        output.say("Done.")
+    elif plan.steps:
+        output.say("Nothing was changed.")
+        output.hint("--yes does it without asking." if asked and not prompts.possible(app) else "")
+
+
+def _show_states(app: App) -> None:
+    rows = []
+    for name, purpose in PROGRAMS.items():
+        state = program(name).state()
+        rows.append(
+            (name, "on" if state.where else "off" if state.installed else "not installed", state.where or purpose)
+        )
+    if app.json:
+        output.document({"programs": [{"program": row[0], "state": row[1], "detail": row[2]} for row in rows]})
+        return
+    output.table(("PROGRAM", "STATE", "WHERE, OR WHAT FOR"), rows)
