@@ -18,9 +18,10 @@ CONNECTIONS_PER_SOURCE = 8
 CANDIDATES_MAX = 1024
 CANDIDATES_PER_SOURCE = 64
 ADDRESSES_PER_FINGERPRINT = 16
-DIALS_PER_FINGERPRINT = 3
+DIALS_PER_FINGERPRINT = 16  # all that are known of it: a copy that stays silent must not delay the real one
 HEDGE_SECONDS = 0.25  # after which the next address of the same receiver is dialled too
 IDLE_SECONDS = 3.0  # of a connection, after which a receiver without a code makes room for one that waits
+LIARS_MAX = 4096  # remembered; the oldest are forgotten
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -76,6 +77,7 @@ class CandidateBook:
         self._queues: OrderedDict[str, deque[Candidate]] = OrderedDict()
         self._banned: set[bytes] = set()
         self._active: dict[Candidate, None] = {}
+        self._liars: OrderedDict[tuple[bytes, str], None] = OrderedDict()  # who announced what could not be shown there
         self.crowded = False  # some candidate was not taken for want of room
 
     def __len__(self) -> int:
@@ -165,6 +167,10 @@ class CandidateBook:
         if candidate.place not in ACTIVE:
             return
         del self._active[candidate]
+        if candidate.place is Place.DIALLING and failed and candidate.fingerprint is not None:
+            self._liars[candidate.fingerprint, candidate.source] = None
+            if len(self._liars) > LIARS_MAX:
+                self._liars.popitem(last=False)
         candidate.place = Place.DEAD
         if candidate.fingerprint is None:
             for entries in self._by_fingerprint.values():
@@ -248,7 +254,7 @@ class CandidateBook:
 
     def _make_room(self, new: Candidate) -> bool:
         peers = self._by_fingerprint.get(new.fingerprint, {}) if new.fingerprint is not None else {}
-        if len(peers) >= ADDRESSES_PER_FINGERPRINT and not self._evict_dead(peers):
+        if len(peers) >= ADDRESSES_PER_FINGERPRINT and not (self._deserves(new, peers) and self._evict_dead(peers)):
             return False
         beside = self._by_source.get(new.source, {})
         if len(beside) >= CANDIDATES_PER_SOURCE and not self._evict_dead(beside):
@@ -256,6 +262,11 @@ class CandidateBook:
         if len(self._known) < CANDIDATES_MAX or self._evict_dead(self._known.values()):
             return True
         return self._evict_of_greediest(len(self._by_source.get(new.source, {})))
+
+    def _deserves(self, new: Candidate, peers: Iterable[Candidate]) -> bool:
+        # Where copies crowd a receiver's addresses, each source has one place and one try: so the real one's turn comes.
+        lied = new.fingerprint is not None and (new.fingerprint, new.source) in self._liars
+        return not lied and all(one.source != new.source for one in peers)
 
     def _evict_dead(self, among: Iterable[Candidate]) -> bool:
         dead = next((c for c in among if c.place is Place.DEAD), None)

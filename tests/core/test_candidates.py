@@ -131,6 +131,25 @@ def test_copies_of_a_fingerprint_do_not_push_the_real_address_aside(book: Candid
     pytest.fail(f"never dialled, with {ADDRESSES_PER_FINGERPRINT} addresses for a certificate")
 
 
+def test_silent_copies_from_many_hosts_do_not_keep_the_real_receiver_out(book: CandidateBook) -> None:
+    """Forty hosts announce its certificate on forty ports, a thousand times as often as itself, and accept and say nothing."""
+    chance = random.Random(7)
+    for tick in range(40 * 100):
+        now = tick / 100
+        for _ in range(10):
+            book.heard(fp(1), (f"h{chance.randrange(40)}", chance.randrange(1, 40), 0), None, now)
+        if tick % 100 == 50:
+            book.heard(fp(1), ("real", 1, 0), None, now)
+        for candidate in opened(book, now):
+            if candidate.source == "real":
+                assert book.connected(candidate, fp(1), now)
+                return
+        for candidate in book.active():
+            if now - candidate.since >= 3:
+                book.closed(candidate, now, failed=True)
+    pytest.fail("never dialled")
+
+
 def test_a_receiver_without_a_code_makes_room_after_a_while(book: CandidateBook) -> None:
     """Sixty-four receivers that never get a code do not keep the sixty-fifth out."""
     for number in range(CONNECTIONS_MAX):
