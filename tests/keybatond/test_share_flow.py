@@ -20,7 +20,7 @@ from keybatond.services.handoff_receive import HandoffReceive
 from keybatond.services.handoff_send import HandoffSend
 from keybatond.services.photosphere_receive import PhotosphereReceive
 from keybatond.services.photosphere_send import PhotosphereSend
-from keybatond.services.share_session import ShareProtocol, State
+from keybatond.services.share_session import ENDED, ShareProtocol, State
 from keybatond.services.share_view import ConflictChoice, ReviewDecision, Session, StartReceive, StartSend
 from keybatond.services.shares import ShareService
 from keybatond.services.vault_types import Change, PutMode
@@ -193,6 +193,24 @@ def test_a_full_disk_is_no_success_on_either_side(pair: Pair, protocol: SharePro
 
     sent, received = pair.run(main)
     assert (sent.state, received.state, received.reason) == (State.FAILED, State.FAILED, "storage")
+    assert pair.right.vault.items == {}
+
+
+@pytest.mark.parametrize("protocol", ShareProtocol)
+def test_a_vault_that_locks_under_review_ends_both_sides_with_the_truth(pair: Pair, protocol: ShareProtocol) -> None:
+    """`locked` at once here, and on a sender whose protocol has a word for it; nothing is stored."""
+
+    async def main() -> tuple[Session, Session]:
+        sent, received = await pair.begin(protocol)
+        pair.right.vault.is_open = False
+        pair.right.shares.lock()
+        return pair.right.shares.session(received.id), await pair.left.until(sent, *ENDED)
+
+    sent, received = pair.run(main)[::-1]
+    assert (received.state, received.reason) == (State.FAILED, "locked")
+    assert sent.state is State.FAILED
+    if protocol is ShareProtocol.KEYBATON:
+        assert sent.reason == "locked"
     assert pair.right.vault.items == {}
 
 

@@ -160,7 +160,33 @@ async def test_a_sender_knows_its_own_agents_receivers(world: World) -> None:
     await world.settle()
     job = world.sending.jobs[0]
     assert isinstance(job, SendJob)
-    assert job.own_receivers == {b"\7" * 32}
+    assert b"\7" * 32 in job.own_receivers
+    assert b"\6" * 32 not in job.own_receivers
+
+
+async def test_a_sender_knows_receivers_and_certificates_that_came_after_its_own_start(world: World) -> None:
+    """A receive that starts later, its new certificate after a wrong code, and its last one while it says farewell."""
+    again = asyncio.Event()
+
+    async def renewing(job: ReceiveJob, control: ReceiveControl) -> Ending:
+        control.show_listening([], b"\7" * 32)
+        await again.wait()
+        control.show_listening([], b"\x08" * 32)
+        return await forever(job, control)
+
+    world.receiving.script = renewing
+    world.shares.start_send(StartSend((SECRET,)))
+    await world.settle()
+    own = world.sending.jobs[0].own_receivers
+    receiver = world.shares.start_receive(StartReceive())
+    await world.settle()
+    assert b"\7" * 32 in own
+    again.set()
+    await world.settle()
+    assert b"\7" * 32 in own
+    assert b"\x08" * 32 in own
+    await world.shares.cancel(receiver.id)
+    assert b"\x08" * 32 in own
 
 
 async def test_a_receiver_without_code_says_so_until_it_has_one(world: World) -> None:

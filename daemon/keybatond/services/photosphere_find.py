@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,7 +34,7 @@ class Ears:
         self,
         endpoint: DatagramEndpoint,
         control: SendControl,
-        own: frozenset[bytes],
+        own: Container[bytes],
         only_from: frozenset[str],
     ) -> None:
         self._endpoint = endpoint

@@ -32,6 +32,7 @@ class Run:
         self._watchers: set[_Watcher] = set()
         self.ended_at: float | None = None
         self.limit = 0.0
+        self.served: set[bytes] = set()  # certificates that this receiver has shown
         self.session = replace(first, state=_BEGINNING[first.role])
         self._phase(timeout)
 
@@ -136,6 +137,7 @@ class Run:
 
     def show_listening(self, addresses: list[str], fingerprint: bytes) -> None:
         """Where this receiver can be reached."""
+        self.served.add(fingerprint)
         self._show(replace(self.session, addresses=tuple(addresses), fingerprint=fingerprint.hex()))
 
     def code(self) -> str | None:

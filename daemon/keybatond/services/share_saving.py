@@ -42,6 +42,7 @@ class ReceiveRun(Run):
         self._target = environment
         self._pending: tuple[ReviewDecision, asyncio.Future[None]] | None = None
         self._decided = asyncio.Event()
+        self._given_up: ShareFailed | None = None
         self._storing: asyncio.Task[Ending] | None = None
 
     @property
@@ -66,8 +67,16 @@ class ReceiveRun(Run):
         if self._storing is not None:
             await asyncio.wait({self._storing})
 
+    def give_up(self, reason: ShareReason, hint: str) -> None:
+        """Fails a review in which nothing is being stored: at once for whoever looks on; its driver tells the sender why."""
+        self._given_up = ShareFailed(reason, hint)
+        self.end(State.FAILED, reason=reason.value, hint=hint)
+        self._decided.set()
+
     async def review(self, payload: Payload) -> Ending:
         """See ReceiveControl."""
+        if self._given_up is not None:
+            raise self._given_up
         try:
             payload.checked()
             self.show_offer(self._beside(payload))
@@ -122,6 +131,8 @@ class ReceiveRun(Run):
         while True:  # one turn for each decision of a person; `within` bounds it
             await self._decided.wait()
             self._decided.clear()
+            if self._given_up is not None:
+                raise self._given_up
             if self._pending is None:
                 continue
             decision, _ = self._pending

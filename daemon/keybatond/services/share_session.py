@@ -7,6 +7,7 @@ the registry, tells watchers, and stores what is accepted. A driver ends by retu
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,13 +69,16 @@ REVIEW_SECONDS = 600
 
 @dataclass(frozen=True)
 class SendJob:
-    """What a driver is to send. `own_receivers` are fingerprints of this agent's own receivers: never candidates."""
+    """What a driver is to send. `own_receivers` are fingerprints of this agent's own receivers: never candidates.
+
+    They are looked up at each use: a receiver may start, or get another certificate, after the send has begun.
+    """
 
     payload: Payload
     code: str
     to: str | None  # HOST[:PORT]
     timeout: float = SEEK_SECONDS
-    own_receivers: frozenset[bytes] = frozenset()
+    own_receivers: Container[bytes] = frozenset()
     confirm_peer: bool = False
 
 

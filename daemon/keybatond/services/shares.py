@@ -38,12 +38,23 @@ MAX_TIMEOUT_SECONDS = 600
 MAX_RUNNING = 32  # sends at once; each holds sockets and a payload
 MAX_KEPT = 200  # ended sessions, against a client that starts them in a loop
 CLOSE_SECONDS = 2  # what an ended session gets for its farewell when the agent stops
+_LOCKED_HINT = "The vault was locked."
 _NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 PHOTOSPHERE_HINT = (
     "Photosphere's protocol cannot protect against somebody on the same network who can read or deliver in your place; "
     "use it only where you trust everyone on it."
 )
+
+
+class _OwnReceivers:
+    """The certificates of this agent's receivers, as they are at each look; one that has ended may still answer."""
+
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._runs = runs
+
+    def __contains__(self, fingerprint: object) -> bool:
+        return any(fingerprint in run.served for run in self._runs.values())
 
 
 class ShareService:
@@ -69,6 +80,7 @@ class ShareService:
         self._receive_drivers = receive_drivers
         self._runs: dict[str, Run] = {}  # oldest first
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._own_receivers = _OwnReceivers(self._runs)
         self._on_change = on_change
         self._followers: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -96,8 +108,7 @@ class ShareService:
         first = self._first(Role.SEND, start.protocol, code=code, name=payload.name)
         run = Run(first, self._clock, timeout, confirm=start.confirm_peer)
         run.show_offer(offer)
-        own = frozenset(bytes.fromhex(r.session.fingerprint) for r in self._runs.values() if not r.ended)
-        job = SendJob(payload, code, start.to or None, timeout, own - {b""}, start.confirm_peer)
+        job = SendJob(payload, code, start.to or None, timeout, self._own_receivers, start.confirm_peer)
         driver = self._send_drivers[start.protocol]
         return self._begin(run, lambda: driver.run(job, run))
 
@@ -239,8 +250,10 @@ class ShareService:
         for run in list(self._runs.values()):
             if isinstance(run, ReceiveRun) and run.storing:
                 continue  # the transaction knows whether it came before the lock
-            if run.session.role is Role.SEND or run.session.state in {State.AUTHENTICATED, State.REVIEW}:
-                self._end(run, State.FAILED, ShareReason.LOCKED, "The vault was locked.")
+            if run.session.role is Role.SEND:
+                self._end(run, State.FAILED, ShareReason.LOCKED, _LOCKED_HINT)
+            elif isinstance(run, ReceiveRun) and run.session.state in {State.AUTHENTICATED, State.REVIEW}:
+                run.give_up(ShareReason.LOCKED, _LOCKED_HINT)
 
     async def close(self) -> None:
         """Ends all sessions and waits for their farewells, each of which is short."""
