@@ -66,21 +66,56 @@ def test_json_lines_bring_secrets_files_and_databases() -> None:
     assert photos.links == {"s3": "bucket"} and photos.fields == {"description": b"d", "path": b"/p", "origin": b""}
 
 
+def test_a_line_may_give_the_only_field_of_its_type_as_a_value(tmp_path: Path) -> None:
+    """For each type of one field; a file of JSON lines by its name or by its content."""
+    kinds = {kind: specs[0].name for kind, specs in SECRET_TYPES.items() if len(specs) == 1}
+    lines = [json.dumps({"name": kind, "type": kind, "value": f"v of {kind}"}) for kind in kinds]
+    file = tmp_path / "one.jsonl"
+    for text in ("\n".join(lines), *lines):
+        file.write_text(text)
+        for opened in (source(text), open_source(str(file), io.BytesIO())):
+            for name, (kind, fields) in secrets(list(opened.items)).items():
+                assert kind == name and fields == {kinds[kind]: f"v of {kind}"}
+    assert source("\n".join(lines)).format == "jsonl"
+    assert set(kinds) == {"api-key", "plain", "token", "note"}
+
+
+def test_a_file_called_jsonl_is_told_by_its_name_so_that_its_bad_lines_can_be_named(tmp_path: Path) -> None:
+    """Else the whole of it would be of no known format."""
+    file = tmp_path / "secrets.jsonl"
+    file.write_text('hello\n{"name": "a", "type": "plain", "value": "v"}\n')
+    items = list(open_source(str(file), io.BytesIO()).items)
+    assert problems(items) == [f"line 1: is not JSON; a line looks like {json_lines.SHAPE}"]
+    assert secrets(items) == {"a": ("plain", {"value": "v"})}
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("nonsense", "is not JSON"),
-        ("[1]", "is not a JSON object"),
-        ("[" * 100_000, "is not JSON"),
+        ("nonsense", f"is not JSON; a line looks like {json_lines.SHAPE}"),
+        ("[1]", f"is not a JSON object; a line looks like {json_lines.SHAPE}"),
+        ("[" * 100_000, f"is not JSON; a line looks like {json_lines.SHAPE}"),
         ('{"type": "plain", "fields": {}}', "has no name"),
-        ('{"name": "a", "type": "plain"}', "has not exactly name, type and fields"),
+        (
+            '{"name": "a", "type": "plain"}',
+            "has not exactly name, type and fields (or value, for a type of one field)",
+        ),
+        (
+            '{"name": "a", "type": "plain", "value": "v", "fields": {"value": "v"}}',
+            "has not exactly name, type and fields (or value, for a type of one field)",
+        ),
+        (
+            '{"name": "a", "type": "login", "value": "v"}',
+            "has a value, but login has several fields (username, password, url, totp): they go into fields",
+        ),
+        ('{"name": "a", "type": "plain", "value": 1}', "has a field that is no text"),
         ('{"name": "a", "type": "plain", "fields": {"value": 1}}', "has a field that is no text"),
         (
             '{"name": "a", "type": "file", "fields": {"name": "n", "content": {"base64": "?"}}}',
             "has a field that is not base64",
         ),
         ('{"name": "a", "type": "plain", "fields": {"value": "\\ud800"}}', "holds half a surrogate pair"),
-        ('{"name": "a", "value": "v"}', "has parts that are none of a database's, or no type"),
+        ('{"name": "a", "value": "v"}', "has no type, and parts that are none of a database's"),
         ('{"name": "a", "links": {"s3": 1}}', "has a link that is no name"),
     ],
 )

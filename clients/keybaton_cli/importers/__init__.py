@@ -105,18 +105,25 @@ def _from_whole(data: bytes, wanted: str | None) -> Source:
         return Source("dotenv", dotenv_file.read(data))
     if wanted == "pass":
         raise ImportRefused("A pass store is a folder, not a file.")
-    raise ImportRefused("The file is of no known format.", f"Name one with --format: {', '.join(FORMATS)}.")
+    raise ImportRefused(
+        "The file is of no known format.",
+        f"Name one with --format: {', '.join(FORMATS)}. JSON lines are each {json_lines.SHAPE}.",
+    )
 
 
 def _told(head: bytes, name: str) -> str | None:
     """The format, where the name or the first line tells; None where the whole file has to be looked at."""
+    if name.endswith((".jsonl", ".ndjson")):
+        return "jsonl"
     if name == ".env" or name.startswith(".env.") or name.endswith(".env"):
         return "dotenv"
-    first = next((line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()), b"")
-    parsed = _json(first)
-    if isinstance(parsed, dict) and isinstance(parsed.get("name"), str) and not photosphere.is_secret(parsed):
-        return "jsonl"
-    return None
+    lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
+    parsed = _json(lines[0]) if lines else None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("name"), str):
+        return None
+    # One secret of Photosphere's, alone in its file, has the shape of a line with a value.
+    alone = len(lines) == 1 and photosphere.is_secret(parsed) and parsed["type"] not in ("token", "note")
+    return None if alone else "jsonl"
 
 
 def _json(data: bytes) -> object:

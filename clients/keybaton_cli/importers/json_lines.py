@@ -1,10 +1,11 @@
 """Keybaton's own import format: one JSON object a line.
 
     {"name": "geo", "type": "api-key", "fields": {"apiKey": "…"}}
+    {"name": "geo", "type": "api-key", "value": "…"}
     {"name": "seal", "type": "file", "fields": {"name": "seal.bin", "content": {"base64": "…"}}}
     {"name": "Photos", "description": "…", "path": "…", "origin": "…", "links": {"s3": "bucket", "encryptionKey": null}}
 
-The last form is what `keybaton dbs view --json` prints. Blank lines are skipped.
+`value` is for types of one field. The last form is what `keybaton dbs view --json` prints. Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from keybaton_cli.importers.model import DATABASE, DATABASE_FIELDS, Found, ImportedItem, ImportProblem, checked
+from keybaton_cli.secret_types import SECRET_TYPES
 
 LINE_MAX_BYTES: Final = 2 * 1024 * 1024  # the largest value, every byte of it as a \\u escape, and the names
+
+SHAPE: Final = '{"name": …, "type": …, "fields": {…}}'
+_ONLY_FIELD: Final = {kind: specs[0].name for kind, specs in SECRET_TYPES.items() if len(specs) == 1}
 
 
 class _Unfit(ValueError):
@@ -42,24 +47,29 @@ def _item(line: bytes) -> ImportedItem:
     try:
         parsed = json.loads(line.decode())
     except (ValueError, RecursionError):
-        raise _Unfit("is not JSON") from None
+        raise _Unfit(f"is not JSON; a line looks like {SHAPE}") from None
     if not isinstance(parsed, dict):
-        raise _Unfit("is not a JSON object")
+        raise _Unfit(f"is not a JSON object; a line looks like {SHAPE}")
     name = parsed.get("name")
     if not isinstance(name, str):
         raise _Unfit("has no name")
     if parsed.get("type", DATABASE) == DATABASE:
         return _database(name, parsed)
     kind, fields = parsed.get("type"), parsed.get("fields")
-    if not isinstance(kind, str) or not isinstance(fields, dict) or parsed.keys() - {"name", "type", "fields"}:
-        raise _Unfit("has not exactly name, type and fields")
+    if isinstance(kind, str) and parsed.keys() == {"name", "type", "value"}:
+        if kind in SECRET_TYPES and kind not in _ONLY_FIELD:
+            names = ", ".join(spec.name for spec in SECRET_TYPES[kind])
+            raise _Unfit(f"has a value, but {kind} has several fields ({names}): they go into fields")
+        fields = {_ONLY_FIELD.get(kind, "value"): parsed["value"]}
+    elif not isinstance(kind, str) or not isinstance(fields, dict) or parsed.keys() - {"name", "type", "fields"}:
+        raise _Unfit("has not exactly name, type and fields (or value, for a type of one field)")
     return ImportedItem(name, kind, {key: _value(key, value) for key, value in fields.items() if value is not None})
 
 
 def _database(name: str, parsed: dict[str, Any]) -> ImportedItem:
     links = parsed.get("links", {})
     if not isinstance(links, dict) or parsed.keys() - {"name", "type", "links", *DATABASE_FIELDS}:
-        raise _Unfit("has parts that are none of a database's, or no type")
+        raise _Unfit("has no type, and parts that are none of a database's")
     if not all(isinstance(link, str) or link is None for link in links.values()):
         raise _Unfit("has a link that is no name")
     fields = {key: _value(key, parsed[key]) for key in DATABASE_FIELDS if parsed.get(key) is not None}
