@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from keyring.errors import InitError, KeyringLocked, NoKeyringError, PasswordSetError
 
-from keybatond.adapters.keyring_call import CallFailed, backend_name, choose, may_ask, named, perform, reason_of
+from keybatond.adapters.keyring_call import (
+    OUR_BACKEND,
+    REAL_BACKENDS,
+    CallFailed,
+    backend_name,
+    choose,
+    may_ask,
+    named,
+    perform,
+    reason_of,
+)
 
 
 def backend(module: str, **attributes: Any) -> Any:
@@ -120,3 +130,25 @@ def test_keychains_that_cannot_tell_are_taken_to_ask() -> None:
     assert may_ask(backend("keyring.backends.kwallet"))
     assert may_ask(backend("keyring.backends.macOS"))
     assert not may_ask(backend("keyring.backends.Windows"))
+
+
+def test_the_vaults_own_backend_never_holds_the_vaults_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, chosen in keyring's settings, in a chain, or named in a header: the real one beside it is used, or none."""
+    from keybaton_cli.helpers.keyring_backend import KeybatonKeyring
+
+    assert KeybatonKeyring.__module__ not in REAL_BACKENDS
+    assert KeybatonKeyring.__module__ == OUR_BACKEND
+    ours: Any = KeybatonKeyring()
+    weak = backend("keyring.backends.kwallet", priority=4.9)
+    best = backend("keyring.backends.SecretService", priority=5)
+    alt = backend("keyrings.alt.file", priority=9)
+    monkeypatch.setattr("keyring.backend.get_all_keyring", lambda: [ours, weak, alt, best])
+    assert choose(ours) is best
+    assert choose(backend("keyring.backends.chainer", backends=[ours, weak])) is weak
+    monkeypatch.setattr("keyring.backend.get_all_keyring", lambda: [ours, alt])
+    for current in (ours, backend("keyring.backends.chainer", backends=[ours])):
+        with pytest.raises(CallFailed) as caught:
+            choose(current)
+        assert caught.value.reason == "KEYCHAIN_UNAVAILABLE"
+    with pytest.raises(CallFailed):
+        named(backend_name(ours))

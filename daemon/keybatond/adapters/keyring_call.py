@@ -26,6 +26,7 @@ REAL_BACKENDS: Final = frozenset(
         "keyring.backends.Windows",
     }
 )
+OUR_BACKEND: Final = "keybaton_cli.helpers.keyring_backend"
 _SECRET_SERVICE: Final = frozenset({"keyring.backends.SecretService", "keyring.backends.libsecret"})
 _NEVER_ASKS: Final = frozenset({"keyring.backends.Windows"})
 
@@ -59,10 +60,18 @@ def backend_name(backend: Any) -> str:
 
 
 def choose(current: Any) -> Any:
-    """The real backend that `current` (the library's choice) is or chains to. Raises CallFailed when there is none."""
+    """The real backend that `current` (the library's choice) is or chains to. Raises CallFailed when there is none.
+
+    Where the choice is Keybaton's own backend, by which other programs reach this vault, the best real one beside it: the
+    vault's key cannot lie in the vault.
+    """
     candidates = [current]
     if type(current).__module__ == "keyring.backends.chainer":
         candidates = list(current.backends)
+    elif type(current).__module__ == OUR_BACKEND:
+        from keyring.backend import get_all_keyring
+
+        candidates = sorted(get_all_keyring(), key=lambda backend: -float(backend.priority))
     for candidate in candidates:
         if type(candidate).__module__ in REAL_BACKENDS:
             return candidate

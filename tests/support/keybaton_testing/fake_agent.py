@@ -205,7 +205,7 @@ class FakeAgent(
         self._open(context)
         ref = request.item.ref
         exists = self.current(ref.kind, ref.name) is not None
-        if exists and request.mode != vault_pb2.PUT_MODE_REPLACE:
+        if exists and request.mode not in (vault_pb2.PUT_MODE_REPLACE, vault_pb2.PUT_MODE_UPSERT):
             refuse(context, "NAME_TAKEN", f"{ref.name} exists already.")
         if request.rename_from:
             self.items[(ref.kind, ref.name)] = self.items.pop((ref.kind, request.rename_from))
