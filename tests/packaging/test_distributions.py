@@ -19,6 +19,12 @@ pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 BUILD_SECONDS, INSTALL_SECONDS, RUN_SECONDS = 120, 300, 60
+HELPERS = {  # a request to each
+    "docker-credential-keybaton": ("get", "registry.example"),
+    "git-credential-keybaton": ("get", "protocol=https\nhost=git.example\n"),
+    "keybaton-aws-credentials": ("name", ""),
+    "keybaton-kubectl-credentials": ("name", ""),
+}
 PACKAGES = ("keybaton_core", "keybatond", "keybaton_client", "keybaton_cli", "keybaton_api")
 
 
@@ -74,14 +80,18 @@ def starts(folder: Path, env: dict[str, str]) -> None:
         done = run(folder / "keybaton", *arguments, env=nowhere)
         assert done.returncode == 3, done
         assert done.stderr.startswith("error: "), done
+    for helper, (argument, stdin) in HELPERS.items():
+        done = run(folder / helper, argument, env=nowhere, stdin=stdin)
+        assert "No agent listens on " in done.stdout + done.stderr, done
 
 
-def run(program: Path, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(program: Path, *arguments: str, env: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
     """One command, from a folder that holds traps for careless imports."""
     return subprocess.run(
         [str(program), *arguments],
         env=env,
         cwd=_trap(env),
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,
@@ -103,11 +113,14 @@ def test_the_wheel_holds_the_packages_the_trampolines_and_the_licence(wheel: Pat
     with zipfile.ZipFile(wheel) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         scripts = {name.rpartition("/")[2]: entry for name, entry in entries.items() if ".data/scripts/" in name}
-        assert set(scripts) == {"keybaton", "keybatond"}
+        assert set(scripts) == {"keybaton", "keybatond", *HELPERS}
+        assert len({archive.read(scripts[name]) for name in ("keybaton", *HELPERS)}) == 1
         for script in scripts.values():
             assert archive.read(script).startswith(b"#!/bin/sh\n")
             assert script.external_attr >> 16 & 0o777 == 0o755
-    assert not any(name.endswith("entry_points.txt") or "/bin/" in name for name in entries)
+        points = next(archive.read(name).decode() for name in entries if name.endswith("entry_points.txt"))
+    assert points == "[keyring.backends]\nKeybaton = keybaton_cli.helpers.keyring_backend\n"
+    assert not any("/bin/" in name for name in entries)
     tops = {name.split("/")[0] for name in entries}
     assert {name for name in tops if "." not in name} == set(PACKAGES)
     assert any(name.endswith("licenses/LICENSE") for name in entries)
@@ -133,7 +146,8 @@ def test_the_committed_trampolines_are_executable() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True, timeout=RUN_SECONDS)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["100755"] * 2
+    modes = {line.rpartition("/")[2]: line.split()[0] for line in done.stdout.splitlines()}
+    assert modes == {"keybaton": "100755", "keybatond": "100755", **dict.fromkeys(HELPERS, "120000")}
 
 
 def test_pip_installs_commands_that_start(installed: Path, home: dict[str, str]) -> None:
@@ -145,7 +159,7 @@ def test_commands_start_through_symlinks(installed: Path, home: dict[str, str], 
     """An absolute link, a relative link to it, and a search through PATH."""
     links = tmp_path / "links here"
     links.mkdir()
-    for program in ("keybaton", "keybatond"):
+    for program in ("keybaton", "keybatond", *HELPERS):
         (links / f"real-{program}").symlink_to(installed / program)
         (links / program).symlink_to(f"real-{program}")
     starts(links, home)
