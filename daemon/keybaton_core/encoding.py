@@ -12,6 +12,7 @@ from typing import NoReturn
 _Values = list[object]
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_ONE_OCTET = [bytes([length]) for length in range(0x80)]  # nearly all lengths there are
 
 
 class Malformed(ValueError):
@@ -25,15 +26,15 @@ class Malformed(ValueError):
 
 def lv(*parts: bytes) -> bytes:
     """Every part with its length as LEB128 in front: `lv_cat` of draft-irtf-cfrg-cpace. Injective."""
+    return b"".join([(_ONE_OCTET[len(part)] if len(part) < 0x80 else _leb128(len(part))) + part for part in parts])
+
+
+def _leb128(number: int) -> bytes:
     out = bytearray()
-    for part in parts:
-        length = len(part)
-        while True:
-            low, length = length & 0x7F, length >> 7
-            out.append(low | 0x80 if length else low)
-            if not length:
-                break
-        out += part
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
     return bytes(out)
 
 

@@ -26,6 +26,8 @@ class NameRefused(ValueError):
 
 
 def _unfit(text: str) -> str | None:
+    if text.isascii() and text.isprintable():  # nearly all names
+        return None
     for character in text:
         if character in BIDI_CONTROLS:
             return "contains a bidirectional control character"

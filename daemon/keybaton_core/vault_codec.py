@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from keybaton_core.encoding import lv
 from keybaton_core.items import Body, DatabaseBody, EnvBody, ItemKind, ItemRef, ProjectBody, SecretBody
@@ -25,14 +24,14 @@ PARTS_MAX: Final = 65  # a project's name and its environments; no type has that
 
 _SUMMARY = struct.Struct(">BBBQ")
 _BODY = struct.Struct(">BB")
+_KINDS = {kind.value: kind for kind in ItemKind}
 
 
 class VaultRowInvalid(ValueError):
     """The bytes inside a seal are not of this version's form."""
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What a list shows, and whether this version is a removal."""
 
     ref: ItemRef
@@ -56,11 +55,14 @@ def decode_summary(data: bytes) -> Summary:
     kind = _kind(version, kind_number)
     if removed > 1:
         raise VaultRowInvalid("a summary has an unknown flag")
-    texts = [_text(part) for part in split_lv(data, _SUMMARY.size)]
-    if len(texts) != 4:
+    parts = split_lv(data, _SUMMARY.size)
+    if len(parts) != 4:
         raise VaultRowInvalid("a summary has not four texts")
-    secret_type, name, vault, environment = texts
-    return Summary(ItemRef(kind, name, vault, environment), secret_type, updated_at_ms, bool(removed))
+    try:
+        secret_type, name, vault, environment = [part.decode() for part in parts]
+    except UnicodeDecodeError:
+        raise VaultRowInvalid("a text is not UTF-8") from None
+    return Summary(ItemRef(kind, name, vault, environment), secret_type, updated_at_ms, removed == 1)
 
 
 def encode_body(body: Body) -> bytes:
@@ -109,32 +111,41 @@ def split_lv(data: bytes, start: int = 0, most: int = PARTS_MAX) -> list[bytes]:
     while at < end:
         if len(parts) == most:
             raise VaultRowInvalid("a row has too many parts")
-        length = shift = 0
-        while True:
-            if at == end or shift > 21:  # four groups of seven bits hold any length up to ROW_MAX_BYTES
-                raise VaultRowInvalid("a length is cut or too long")
-            byte = data[at]
-            at += 1
-            length |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-        if shift and byte == 0:
-            raise VaultRowInvalid("a length is not in its shortest form")
-        if length > end - at:
+        length = data[at]
+        at += 1
+        if length > 0x7F:
+            length, at = _long_length(data, at - 1)
+        after = at + length
+        if after > end:
             raise VaultRowInvalid("a part is cut")
-        parts.append(data[at : at + length])
-        at += length
+        parts.append(data[at:after])
+        at = after
     return parts
+
+
+def _long_length(data: bytes, at: int) -> tuple[int, int]:
+    """A length of several octets at `at`, and where it ends."""
+    length = 0
+    for shift in (0, 7, 14, 21):  # four groups of seven bits hold any length up to ROW_MAX_BYTES
+        if at == len(data):
+            break
+        byte = data[at]
+        at += 1
+        length |= (byte & 0x7F) << shift
+        if byte == 0:
+            raise VaultRowInvalid("a length is not in its shortest form")
+        if byte < 0x80:
+            return length, at
+    raise VaultRowInvalid("a length is cut or too long")
 
 
 def _kind(version: int, number: int) -> ItemKind:
     if version != VERSION:
         raise VaultRowInvalid("a row has an unknown version")
-    try:
-        return ItemKind(number)
-    except ValueError:
-        raise VaultRowInvalid("a row has an unknown kind") from None
+    kind = _KINDS.get(number)
+    if kind is None:
+        raise VaultRowInvalid("a row has an unknown kind")
+    return kind
 
 
 def _text(part: bytes) -> str:

@@ -105,7 +105,7 @@ class VaultKeys:
         """The key under which the databases that name a secret are found: 16 bytes."""
         return self._tag(self._link, lookup_name.encode())
 
-    def sum_term(self, *parts: bytes) -> int:
+    def sum_term(self, content: bytes) -> int:
         """A row's share of the sum: additive over 2^256, so that it is updated without reading other rows.
 
         The multiset hash MSet-Add-Hash of Clarke, Devadas, van Dijk, Gassend, Suh (ASIACRYPT 2003), keyed; nobody without the
@@ -113,7 +113,7 @@ class VaultKeys:
         """
         if self._wiped:
             raise KeysWiped
-        return int.from_bytes(hmac.digest(self._sum, lv(*parts), "sha256"))
+        return int.from_bytes(hmac.digest(self._sum, content, "sha256"))
 
     def _tag(self, key: memoryview, *parts: bytes) -> bytes:
         if self._wiped:

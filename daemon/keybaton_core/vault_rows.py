@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from keybaton_core.encoding import lv
 from keybaton_core.items import Body, Item, ItemSummary
@@ -24,10 +24,10 @@ _U64 = struct.Struct(">Q")
 _TOTALS = struct.Struct(">BQQQQQ32s")
 _TOTALS_VERSION: Final = 1
 _SUM_RANGE: Final = 1 << (8 * SUM_BYTES)
+_FLAGS: Final = (b"\0", b"\1")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One version of one item, as stored. `summary` and `body` are sealed; `body` may be left out where only names are read."""
 
     seq: int  # order of lists; grows, never used twice. In the history only a position to page by: (id, version) is the place
@@ -78,16 +78,19 @@ def edges(sealed: bytes) -> bytes:
     return sealed[:NONCE_BYTES] + sealed[-TAG_BYTES:]
 
 
+def _place(row: Row) -> bytes:
+    """What binds a seal to its row."""
+    return lv(row.id, _U64.pack(row.version), row.tag, row.group, _FLAGS[row.live])
+
+
 class RowSealer:
     """Seals and opens the rows of one vault."""
 
     def __init__(self, keys: VaultKeys, vault_id: bytes) -> None:
         self.keys = keys
         self.vault_id = vault_id
-
-    def _associated(self, label: bytes, row: Row) -> bytes:
-        place = (row.id, _U64.pack(row.version), row.tag, row.group, bytes([row.live]))
-        return lv(label, self.vault_id, *place)
+        self._summary_label = lv(VAULT_SUMMARY, vault_id)
+        self._body_label = lv(VAULT_BODY, vault_id)
 
     def seal(self, seq: int, item_id: bytes, version: int, summary: Summary, body: Body | None, nonces: bytes) -> Row:
         """The row of one version; two seals, with the 24 bytes of `nonces`. A removal has no body."""
@@ -95,23 +98,23 @@ class RowSealer:
         tag = self.keys.index_tag(ref.kind, ref.vault, ref.environment, ref.lookup_name())
         group = self.keys.group_tag(ref.kind, ref.vault)
         row = Row(seq, item_id, version, tag, group, not summary.removed, b"", b"")
+        place = _place(row)
         content = b"" if body is None else encode_body(body)
-        return replace(
-            row,
-            summary=self.keys.seal(nonces[:NONCE_BYTES], encode_summary(summary), self._associated(VAULT_SUMMARY, row)),
-            body=self.keys.seal(nonces[NONCE_BYTES:], content, self._associated(VAULT_BODY, row)),
+        return row._replace(
+            summary=self.keys.seal(nonces[:NONCE_BYTES], encode_summary(summary), self._summary_label + place),
+            body=self.keys.seal(nonces[NONCE_BYTES:], content, self._body_label + place),
         )
 
     def open_summary(self, row: Row) -> Summary:
         """Name, type and time. Raises SealBroken or VaultRowInvalid."""
-        summary = decode_summary(self.keys.open(row.summary, self._associated(VAULT_SUMMARY, row)))
+        summary = decode_summary(self.keys.open(row.summary, self._summary_label + _place(row)))
         if summary.removed == row.live:
             raise SealBroken
         return summary
 
     def open_body(self, row: Row) -> Body | None:
         """The values; None for a removal. Raises SealBroken or VaultRowInvalid."""
-        content = self.keys.open(row.body, self._associated(VAULT_BODY, row))
+        content = self.keys.open(row.body, self._body_label + _place(row))
         return decode_body(content) if row.live or content else None
 
     def open_item(self, row: Row) -> Item:
@@ -132,11 +135,11 @@ class RowSealer:
 
     def past_term(self, row: Row) -> int:
         """The share in the sum of a row of the history."""
-        return self._term(VAULT_SUM_PAST, replace(row, seq=0))
+        return self._term(VAULT_SUM_PAST, row._replace(seq=0))
 
     def _term(self, label: bytes, row: Row) -> int:
-        place = (_U64.pack(row.seq), row.id, _U64.pack(row.version), row.tag, row.group, bytes([row.live]))
-        return self.keys.sum_term(label, *place, edges(row.summary), edges(row.body))
+        content = lv(label, _U64.pack(row.seq)) + _place(row) + lv(edges(row.summary), edges(row.body))
+        return self.keys.sum_term(content)
 
     def seal_totals(self, totals: Totals, nonce: bytes) -> bytes:
         """The sealed totals."""
@@ -156,4 +159,4 @@ class RowSealer:
 
     def reads_term(self, number: int, sealed: bytes) -> int:
         """The share in the sum of one batch of the read log."""
-        return self.keys.sum_term(VAULT_SUM_READS, _U64.pack(number), edges(sealed))
+        return self.keys.sum_term(lv(VAULT_SUM_READS, _U64.pack(number), edges(sealed)))

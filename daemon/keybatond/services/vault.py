@@ -103,22 +103,22 @@ class VaultService(WholeVault):
         rows = self._store.reader().listed(group, after, size + 1 if plain_list else SCAN_MAX + 1)
         more = len(rows) > (size if plain_list else SCAN_MAX)
         page: list[ItemSummary] = []
-        for row in rows[:-1] if more else rows:
-            if len(page) == size:
-                more = True
-                break
-            with opening():
+        with opening():
+            for row in rows[:-1] if more else rows:
+                if len(page) == size:
+                    more = True
+                    break
                 summary = sealer.open_listed(row)
-            after = row.seq
-            ref = summary.ref
-            wanted = (
-                (kind is None or ref.kind is kind)
-                and (not vault or ref.vault == vault)
-                and (not environment or ref.environment == environment)
-                and (not prefix or _begins(ref, prefix))
-            )
-            if wanted:
-                page.append(summary)
+                after = row.seq
+                ref = summary.ref
+                wanted = (
+                    (kind is None or ref.kind is kind)
+                    and (not vault or ref.vault == vault)
+                    and (not environment or ref.environment == environment)
+                    and (not prefix or _begins(ref, prefix))
+                )
+                if wanted:
+                    page.append(summary)
         return page, str(after) if more else ""
 
     def versions(self, ref: ItemRef, page_size: int = 0, page_token: str = "") -> tuple[Versions, str]:

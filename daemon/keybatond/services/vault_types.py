@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from keybaton_core.items import Item, ItemRef, ItemRefused
 from keybaton_core.names import NameRefused
@@ -75,17 +74,24 @@ class ReadRecord:
     client: str
 
 
-@contextmanager
-def opening() -> Iterator[None]:
+class opening:  # noqa: N801 (read as a verb: `with opening():`)
     """Raises the domain's errors for seals that do not open and rows that do not decode."""
-    try:
-        yield
-    except SealBroken:
-        raise KeybatonError(Reason.VAULT_DAMAGED, problem="seal") from None
-    except VaultRowInvalid:
-        raise KeybatonError(Reason.VAULT_DAMAGED, problem="row") from None
-    except KeysWiped:
-        raise KeybatonError(Reason.VAULT_LOCKED) from None
+
+    __slots__ = ()  # a class, since each read of an item passes here several times
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, SealBroken):
+            raise KeybatonError(Reason.VAULT_DAMAGED, problem="seal") from None
+        if isinstance(error, VaultRowInvalid):
+            raise KeybatonError(Reason.VAULT_DAMAGED, problem="row") from None
+        if isinstance(error, KeysWiped):
+            raise KeybatonError(Reason.VAULT_LOCKED) from None
 
 
 def checked(item: Item) -> Item:

@@ -32,6 +32,11 @@ class Job:
     run: Callable[[RowWriter], object] | None
     report: Callable[[Outcome], None]  # called in the writer's thread, after the commit
 
+    def start(self, writer: RowWriter) -> object:
+        """The result of work in a transaction."""
+        assert self.run is not None
+        return self.run(writer)
+
 
 class _RolledBack(Exception):
     """SQLite gave up the whole transaction, not only one job's savepoint."""
@@ -43,7 +48,7 @@ class Committer:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
-        self._jobs: queue.Queue[Job | None] = queue.Queue(WAITING_MAX)
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def give(self, job: Job) -> None:
@@ -51,10 +56,9 @@ class Committer:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="vault-writer", daemon=True)
             self._thread.start()
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise KeybatonError(Reason.BUSY) from None
+        if self._jobs.qsize() >= WAITING_MAX:
+            raise KeybatonError(Reason.BUSY)
+        self._jobs.put(job)
 
     @property
     def running(self) -> bool:
@@ -116,7 +120,10 @@ class Committer:
                 connection = self._connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
             writer = RowWriter(connection)
-            outcomes = [self._savepoint(connection, writer, job, alone=len(batch) == 1) for job in batch]
+            if len(batch) == 1:  # what it raises undoes the transaction: no savepoint is needed
+                outcomes = [Outcome(batch[0].start(writer))]
+            else:
+                outcomes = [self._savepoint(connection, writer, job) for job in batch]
             connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             self._abandon()
@@ -126,15 +133,12 @@ class Committer:
             raise
         return outcomes
 
-    def _savepoint(self, connection: sqlite3.Connection, writer: RowWriter, job: Job, *, alone: bool) -> Outcome:
-        assert job.run is not None
+    def _savepoint(self, connection: sqlite3.Connection, writer: RowWriter, job: Job) -> Outcome:
         connection.execute("SAVEPOINT job")
         try:
-            result = job.run(writer)
+            result = job.start(writer)
         except Exception as error:
             if not connection.in_transaction:
-                if alone:
-                    raise
                 raise _RolledBack from None
             connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from keybaton_core.vault_rows import Row
-from keybatond.adapters.sqlite_store.failures import damaged, translated
+from keybatond.adapters.sqlite_store.failures import damaged, translate
 
 FINDINGS_MAX: Final = 20
 
@@ -22,7 +22,8 @@ _TYPES: Final = (int, bytes, int, bytes, bytes, int, bytes, bytes)
 def _row(values: Sequence[Any]) -> Row:
     if tuple(map(type, values)) != _TYPES or values[5] not in (0, 1) or values[2] < 1:
         raise damaged("row")
-    return Row(values[0], values[1], values[2], values[3], values[4], values[5] == 1, values[6], values[7])
+    seq, item_id, version, tag, group, live, summary, body = values
+    return Row(seq, item_id, version, tag, group, live == 1, summary, body)
 
 
 class RowReader:
@@ -32,8 +33,10 @@ class RowReader:
         self._connection = connection
 
     def _all(self, statement: str, *values: object) -> list[Any]:
-        with translated():
+        try:
             return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error) from None
 
     def _one(self, statement: str, *values: object) -> Row | None:
         rows = self._all(statement, *values)
@@ -120,8 +123,10 @@ class RowWriter(RowReader):
     """VaultWriter on one connection, within a transaction that the caller began."""
 
     def _run(self, statement: str, *values: object) -> None:
-        with translated():
+        try:
             self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise translate(error) from None
 
     def put_header(self, content: bytes) -> None:
         self._run("INSERT OR REPLACE INTO header VALUES (1, ?)", content)
