@@ -8,6 +8,10 @@ def _main() -> None:
     bare = sys.flags.no_site
     if bare:
         sys.path.insert(0, __file__.rpartition("/keybaton_cli/")[0])
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        from keybaton_cli.closed_streams import fill
+
+        fill()
     from keybaton_cli.hot import run
 
     code = run(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -137,6 +138,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_UNWRITABLE = frozenset({errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
 def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
         from importlib.metadata import version
@@ -192,9 +196,16 @@ def main(argv: list[str] | None = None) -> int:
         return _report(Failure("USAGE", error.format_message()), app)
     except (KeyboardInterrupt, click.Abort):
         return _report(Failure("INTERRUPTED", "Interrupted."), app)
+    except UnicodeEncodeError:  # an argument of bytes that are no text, which Python carries as half surrogate pairs
+        return _report(UsageFailure("What was given is not all UTF-8 text."), app)
     except BrokenPipeError:
-        # The reader of a pipe has left; what is still buffered must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.mute(sys.stdout)
+        return exits.FAILED
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        output.mute(sys.stdout)
+        output.note(f"error: Standard output cannot be written: {error.strerror}.")
         return exits.FAILED
     finally:
         app.close()

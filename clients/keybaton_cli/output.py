@@ -47,8 +47,16 @@ def say(text: str = "") -> None:
 
 
 def note(text: str = "") -> None:
-    """A line beside the answer, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """A line beside the answer, on stderr. That nobody can see it changes nothing of what is done."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        mute(sys.stderr)
+
+
+def mute(stream: TextIO) -> None:
+    """Nothing can be written there: what is still buffered must not fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def warn(text: str) -> None:

@@ -10,9 +10,12 @@ from keybaton_client.problem import ClientError
 
 def report(error: ClientError, json: bool) -> int:
     """Says what went wrong and returns the exit code."""
-    if json:
-        output.document({"error": document(error)})
-    else:
+    try:
+        if json:
+            output.document({"error": document(error)})
+    except OSError:  # standard output is what failed
+        json = False
+    if not json:
         output.note(output.styled("error:", "red", sys.stderr) + " " + output.printable(error.message))
         output.hint(output.printable(error.hint))
     return exit_code(error.reason)
