@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from keybaton_api.agent.v1 import env_pb2, env_pb2_grpc
-from keybaton_client.channel import CALL_SECONDS, AgentChannel, call
+from keybaton_client.channel import AgentChannel, call
 
 
 class EnvApi:
@@ -26,10 +26,10 @@ class EnvApi:
         """Removes a project; returns how many variables it had."""
         return call(self._stub.RemoveProject, env_pb2.RemoveProjectRequest(project_id=project_id)).variables
 
-    def variables(self, project_id: str, environment: str, timeout: float = CALL_SECONDS) -> list[env_pb2.Variable]:
-        """The variables of one environment, by name; `timeout` is in seconds."""
+    def variables(self, project_id: str, environment: str) -> list[env_pb2.Variable]:
+        """The variables of one environment, by name."""
         request = env_pb2.GetEnvironmentRequest(project_id=project_id, environment=environment)
-        return list(call(self._stub.GetEnvironment, request, timeout).variables)
+        return list(call(self._stub.GetEnvironment, request).variables)
 
     def change(
         self,

@@ -2,118 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import pytest
 
-import keybaton_cli
-from keybaton_api.agent.v1 import env_pb2
 from keybaton_cli import hot
 from keybaton_cli.hot.executing import hijacks, merged
-from keybaton_client.messages import GET_ENVIRONMENT
 from keybaton_client.problem import ClientError
-from keybaton_testing.grpc_server import serving, short_folder
+from keybaton_testing.run_place import MAIN, PROJECT, SECONDS, SHOW, THROUGH_CLICK, Place, run_place
 from keybatond.errors import KeybatonError, Reason
-from keybatond.rpc.errors import wire_error
-
-MAIN = Path(keybaton_cli.__file__).with_name("__main__.py")
-PROJECT = "0123456789abcdef" * 2
-SECONDS = 30
-SHOW = 'import os; print({k: v for k, v in os.environ.items() if k.startswith("T_")})'
-
-_THROUGH_CLICK = "import sys; from keybaton_cli.cli import main; sys.exit(main())"
-
-
-@dataclass
-class Environments:
-    """What the server holds; `failure` makes every call fail, `hangs` keeps it without an answer until it is set."""
-
-    values: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    failure: KeybatonError | None = None
-    hangs: threading.Event | None = None
-    asked: list[str] = field(default_factory=list)
-
-    def get(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        request = env_pb2.GetEnvironmentRequest.FromString(data)
-        self.asked.append(request.environment)
-        if self.hangs is not None:
-            self.hangs.wait(SECONDS)
-        failure = self.failure
-        if failure is None and request.environment not in self.values:
-            failure = KeybatonError(
-                Reason.ENVIRONMENT_NOT_FOUND,
-                name=request.environment,
-                nearest="staging",
-                suggestion="; the nearest is staging",
-            )
-        if failure is not None:
-            wire = wire_error(failure)
-            context.set_trailing_metadata(wire.trailing())
-            context.abort(wire.status, wire.message)
-        assert request.project_id == PROJECT
-        found = self.values[request.environment]
-        variables = [env_pb2.Variable(name=name, value=value) for name, value in found.items()]
-        return env_pb2.GetEnvironmentResponse(variables=variables).SerializeToString()
-
-
-@dataclass
-class Place:
-    """A project's folder, a server, and the environment of a command."""
-
-    held: Environments
-    folder: Path
-    env: dict[str, str]
-
-    def toml(self, more: str = "") -> None:
-        """Writes the project's file."""
-        (self.folder / "keybaton.toml").write_text(f'vault = "{PROJECT}"\nname = "shop"\n{more}')
-
-    def run(
-        self, *arguments: str, bare: bool = True, env: dict[str, str] | None = None, cwd: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """`keybaton run` with these arguments; `bare` as the trampoline starts it, else through click."""
-        start = [sys.executable, "-IS", str(MAIN)] if bare else [sys.executable, "-c", _THROUGH_CLICK]
-        return subprocess.run(
-            [*start, "run", *arguments],
-            env={**self.env, **(env or {})},
-            cwd=cwd or self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-
-    def shown(self, *arguments: str, bare: bool = True, env: dict[str, str] | None = None) -> dict[str, str]:
-        """The program's variables whose names begin with T_."""
-        done = self.run(*arguments, "--", sys.executable, "-c", SHOW, bare=bare, env=env)
-        assert done.returncode == 0, done.stderr
-        found = eval(done.stdout, {})
-        assert isinstance(found, dict)
-        return found
 
 
 @pytest.fixture
 def place() -> Iterator[Place]:
     """A project with the environments `default` and `staging`."""
-    held = Environments({"default": {"T_A": b"vault", "T_B": "wörth\n2".encode()}, "staging": {"T_A": b"stage"}})
-    with short_folder() as folder:
-        Path(folder, "keybaton").mkdir(mode=0o700)
-        Path(folder, "project").mkdir()
-        env = {"XDG_RUNTIME_DIR": folder, "HOME": folder, "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
-        made = Place(held, Path(folder, "project"), env)
-        made.toml()
-        with serving({GET_ENVIRONMENT: held.get}, f"{folder}/keybaton/agent.sock"):
-            yield made
+    with run_place() as made:
+        yield made
 
 
 both_forms = pytest.mark.parametrize("bare", [True, False], ids=["hot", "complete"])
@@ -177,28 +87,27 @@ def test_a_signal_that_ends_the_program_is_seen_by_the_caller(place: Place, bare
 def test_the_program_starts_with_signals_as_they_are_by_default(place: Place, bare: bool) -> None:
     """Python ignores SIGPIPE and SIGXFSZ; the program must not inherit that (`yes | head` would never end)."""
     done = place.run("--", "sh", "-c", "grep SigIgn: /proc/$$/status", bare=bare)
-    ignored = int(done.stdout.split()[1], 16)  # bit n-1 stands for signal n; the caller of these tests may ignore others
+    ignored = int(
+        done.stdout.split()[1], 16
+    )  # bit n-1 stands for signal n; the caller of these tests may ignore others
     assert [number for number in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (number - 1) & 1] == []
 
 
 @both_forms
 def test_the_program_takes_the_place_of_the_command(place: Place, bare: bool) -> None:
     """The process id that the caller knows is the program's, and no descriptor of ours is left open in it."""
-    start = [sys.executable, "-IS", str(MAIN)] if bare else [sys.executable, "-c", _THROUGH_CLICK]
-    command = [*start, "run", "--", "sh", "-c", "echo $$; ls /proc/$$/fd | wc -l"]
+    start = [sys.executable, "-IS", str(MAIN)] if bare else [sys.executable, "-c", THROUGH_CLICK]
+    script = "import os; print(os.getpid(), *sorted(os.listdir('/proc/self/fd')))"
     with subprocess.Popen(
-        command, env=place.env, cwd=place.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        [*start, "run", "--", sys.executable, "-c", script],
+        env=place.env,
+        cwd=place.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         out, _ = process.communicate(timeout=SECONDS)
-    assert out.split()[0] == str(process.pid)
-    plain = subprocess.run(
-        ["sh", "-c", "ls /proc/$$/fd | wc -l"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert out.split()[1] == plain.stdout.strip()
+    assert out.split() == [str(process.pid), "0", "1", "2", "3"]  # 3: the listing itself
 
 
 @both_forms

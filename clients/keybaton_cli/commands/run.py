@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from keybaton_cli.commands.env_values import env_option
-from keybaton_cli.failure import Failure
+from keybaton_cli.commands.run_mask import run_masked
+from keybaton_cli.commands.run_mount import READS_DEFAULT, READS_MAX, mounted
+from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
-from keybaton_cli.hot.executing import ANSWER_SECONDS, become, merged
+from keybaton_cli.hot.executing import become, merged
+from keybaton_cli.hot.running import fetched
 from keybaton_cli.project import schema
 from keybaton_cli.project.context import Place, place
+from keybaton_cli.relay import end_as, run_child
 
 
 @command(
@@ -21,6 +26,8 @@ from keybaton_cli.project.context import Place, place
         "keybaton run -- npm start",
         "keybaton run --env staging -- ./manage.py migrate",
         "keybaton run --allow NODE_OPTIONS -- node server.js",
+        "keybaton run --mask -- ./deploy.sh                   # secrets in its output become dots",
+        "keybaton run --mount .env -- npm run dev             # for programs that read only a file",
     ),
     context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
 )
@@ -30,24 +37,68 @@ from keybaton_cli.project.context import Place, place
     "--allow", metavar="NAME", multiple=True, help="Let this variable through although it can hijack programs."
 )
 @click.option("--no-check", is_flag=True, help="Start although the variables do not fit the schema.")
+@click.option(
+    "--mask",
+    is_flag=True,
+    help="Replace secrets in the program's output by dots; values under 4 characters, and what the schema declares not "
+    "secret, stay.",
+)
+@click.option(
+    "--mount",
+    metavar="FILE",
+    help="Offer the variables as a .env at this place, a FIFO that is there only while the program runs.",
+)
+@click.option(
+    "--mount-reads",
+    type=click.IntRange(1, READS_MAX),
+    help=f"How often the FIFO may be read in full.  [default: {READS_DEFAULT}]",
+)
 @click.argument("command_line", metavar="COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_app
 def run(
-    app: App, environment: str | None, override: bool, allow: Sequence[str], no_check: bool, command_line: Sequence[str]
-) -> None:
+    app: App,
+    environment: str | None,
+    override: bool,
+    allow: Sequence[str],
+    no_check: bool,
+    mask: bool,
+    mount: str | None,
+    mount_reads: int | None,
+    command_line: Sequence[str],
+) -> int:
     """Run a program with an environment's variables.
 
     The program takes this process's place: signals, exit code and terminal are its own. What is set already wins over the
     vault (unless --override), the vault over defaults of the schema. Variables by which programs can be made to run other
-    code (PATH, LD_PRELOAD, NODE_OPTIONS …) are refused unless allowed by name.
+    code (PATH, LD_PRELOAD, NODE_OPTIONS …) are refused unless allowed by name. With --mask or --mount the program runs as a
+    child; signals and exit code still pass through.
     """
-    app.kind = "run"
+    if mount_reads is not None and mount is None:
+        raise UsageFailure("--mount-reads belongs to --mount FILE.")
     where = place(app, environment)
-    variables = {variable.name.encode(): variable.value for variable in where.variables(timeout=ANSWER_SECONDS)}
+    # Not through grpcio: its threads do not live well with the forks of what follows.
+    variables = fetched(where.project.vault, where.environment, app.socket or "")
     defaults = checked_defaults(where, variables, override=override, no_check=no_check)
     prepared = merged(os.environb, variables, defaults, {name.encode() for name in allow}, override)
-    app.close()
-    become([os.fsencode(word) for word in command_line], prepared)
+    command_bytes = [os.fsencode(word) for word in command_line]
+    if not mask and mount is None:
+        become(command_bytes, prepared)
+    values = {name.decode(): prepared[name].decode(errors="surrogateescape") for name in {**variables, **defaults}}
+    with mounted(values, mount, mount_reads or READS_DEFAULT) if mount is not None else contextlib.nullcontext():
+        status = (
+            run_masked(command_bytes, prepared, secrets_of(where, variables, prepared))
+            if mask
+            else run_child(command_bytes, prepared)
+        )
+    return end_as(status)
+
+
+def secrets_of(where: Place, variables: Mapping[bytes, bytes], prepared: Mapping[bytes, bytes]) -> set[str]:
+    """What is to be masked: values of the vault, and those that the program gets in their place, unless not secret."""
+    rules = where.project.rules
+    names = [name for name in variables if name.decode() not in rules or rules[name.decode()].secret]
+    values = {variables[name] for name in names} | {prepared[name] for name in names}
+    return {value.decode(errors="surrogateescape") for value in values}
 
 
 def checked_defaults(

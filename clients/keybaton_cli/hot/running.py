@@ -25,12 +25,18 @@ def run_command(arguments: list[str]) -> int | None:
         return None
     vault, aliases = project
     name = environment or posix.environ.get(b"KEYBATON_ENV", b"").decode(errors="replace") or "default"
-    request = environment_request(vault, aliases.get(name, name))
-    channel = agent([socket] if socket else None, b"run")
-    variables = call(channel, GET_ENVIRONMENT, request, environment_answer, ANSWER_SECONDS)
-    channel.close()
+    variables = fetched(vault, aliases.get(name, name), socket)
     encoded = [word.encode("utf-8", "surrogateescape") for word in command]
     return become(encoded, merged(posix.environ, variables, {}, {name.encode() for name in allowed}, override))
+
+
+def fetched(vault: str, environment: str, socket: str) -> dict[bytes, bytes]:
+    """The variables of an environment; an empty `socket` is the usual one. ClientError."""
+    channel = agent([socket] if socket else None, b"run")
+    request = environment_request(vault, environment)
+    variables = call(channel, GET_ENVIRONMENT, request, environment_answer, ANSWER_SECONDS)
+    channel.close()
+    return variables
 
 
 def _parsed(arguments: list[str]) -> tuple[str, list[str], bool, str, list[str]] | None:

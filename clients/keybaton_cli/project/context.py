@@ -10,7 +10,6 @@ from keybaton_api.agent.v1 import env_pb2
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App
 from keybaton_cli.project import file
-from keybaton_client.channel import CALL_SECONDS
 
 DEFAULT = "default"
 VARIABLE = "KEYBATON_ENV"  # names the environment where `--env` does not
@@ -24,9 +23,9 @@ class Place:
     project: file.Project
     environment: str
 
-    def variables(self, environment: str = "", *, timeout: float = CALL_SECONDS) -> list[env_pb2.Variable]:
+    def variables(self, environment: str = "") -> list[env_pb2.Variable]:
         """The variables of this environment, or of another one of the project. ClientError."""
-        return self.app.client().environments.variables(self.project.vault, environment or self.environment, timeout)
+        return self.app.client().environments.variables(self.project.vault, environment or self.environment)
 
     def values(self, environment: str = "") -> dict[str, str]:
         """The same as texts by name."""
