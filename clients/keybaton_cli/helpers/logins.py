@@ -50,10 +50,11 @@ class Logins:
         there = self._get(base, place)
         if there is not None and there.username != username and not only:
             base, there = own, self._get(own, place)
+        if there is not None and (there.username, there.password) == (username, password):
+            return
         kept = there.values if there is not None else {}
-        values = {**kept, "username": username.encode(), "password": password.encode(), "url": place.encode()}
-        if values != kept:
-            self._vault.put(base, "login", values)
+        values = {"username": username.encode(), "password": password.encode(), "url": place.encode()}
+        self._vault.put(base, "login", {**kept, **values})
 
     def erase(self, place: str, username: str | None = None, password: str | None = None) -> bool:
         """Removes what matches everything that is given; False when nothing did."""

@@ -68,6 +68,10 @@ def _has_systemd() -> bool:
     return Path("/usr/lib/systemd/systemd").exists() and _programs("systemctl", "systemd-analyze")()
 
 
+def _has_sshd() -> bool:
+    return Path("/usr/sbin/sshd").exists() and _programs("ssh", "ssh-keygen", "ssh-add")()
+
+
 PARTS: dict[str, Part] = {
     "root": Part(_is_root, "run as root"),
     "netns": Part(_has_namespaces, "apt-get install iproute2 util-linux; network namespaces must be permitted"),
@@ -94,6 +98,10 @@ PARTS: dict[str, Part] = {
     "tcpdump": Part(_programs("tcpdump"), "apt-get install tcpdump"),
     "ssh": Part(_programs("ssh", "ssh-keygen"), "apt-get install openssh-client"),
     "git": Part(_programs("git"), "apt-get install git"),
+    "sshd": Part(_has_sshd, "apt-get install openssh-server openssh-client"),
+    "docker": Part(_programs("docker"), "apt-get install docker.io; only its command, no daemon"),
+    "aws": Part(_programs("aws"), "apt-get install awscli"),
+    "kubectl": Part(_programs("kubectl"), "apt-get install kubernetes-client"),
 }
 
 

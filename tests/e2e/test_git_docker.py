@@ -1,0 +1,198 @@
+"""git over http and docker login, with their passwords in the vault: the real programs against servers on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keybaton_testing.loopback import Asked, Loopback, Reply, git_backend, guarded, self_signed
+from keybaton_testing.require import require
+from keybaton_testing.terminal import Terminal
+from keybaton_testing.unlocked import LOCKED_HINT, PassphraseDevice
+
+pytestmark = pytest.mark.e2e
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@example", "GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@example"
+}  # fmt: skip
+
+
+@pytest.fixture
+def device() -> Iterator[PassphraseDevice]:
+    with PassphraseDevice() as made:
+        yield made
+
+
+@pytest.fixture
+def remote(device: PassphraseDevice, tmp_path: Path) -> Iterator[Loopback]:
+    """A repository `one.git` behind basic authentication, and git told to ask the vault."""
+    require("git")
+    for command in (
+        ["git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "one.git")],
+        ["git", "init", "-q", "-b", "main", str(tmp_path / "work")],
+        ["git", "-C", str(tmp_path / "work"), "commit", "-q", "--allow-empty", "-m", "first"],
+        ["git", "-C", str(tmp_path / "work"), "push", "-q", str(tmp_path / "one.git"), "main"],
+    ):
+        device.run(command, env=IDENTITY, check=True)
+    device.keybaton("setup", "git", "--yes", check=True)
+    with Loopback(guarded("ann", "geheim 1", git_backend(tmp_path))) as server:
+        yield server
+
+
+def test_git_clones_and_pushes_with_a_login_of_the_vault(
+    device: PassphraseDevice, remote: Loopback, tmp_path: Path
+) -> None:
+    """No prompt, no password on a command line; and the log of reads says that it was git."""
+    device.put(f"git:http://{remote.place}", "login", username="ann", password="geheim 1")
+    quiet = {**IDENTITY, "GIT_TERMINAL_PROMPT": "0"}
+    copy = str(tmp_path / "copy")
+    device.run(["git", "clone", "-q", f"{remote.url}/one.git", copy], env=quiet, check=True)
+    device.run(["git", "-C", copy, "commit", "-q", "--allow-empty", "-m", "second"], env=quiet, check=True)
+    device.run(["git", "-C", copy, "push", "-q"], env=quiet, check=True)
+    listed = device.run(["git", "-C", str(tmp_path / "one.git"), "log", "--format=%s", "main"], check=True)
+    assert listed.stdout.split() == ["second", "first"]
+    assert set(device.reads()) == {(f"git:http://{remote.place}", "git")}
+    versions = device.keybaton("history", f"git:http://{remote.place}", "--json", check=True)
+    assert len(json.loads(versions.stdout)["versions"]) == 1
+
+
+def test_git_keeps_what_a_person_types_and_drops_what_is_refused(
+    device: PassphraseDevice, remote: Loopback, tmp_path: Path
+) -> None:
+    """Typed at git's own prompt on a terminal; the next clone asks nothing; a wrong password does not stay."""
+    require("tmux")
+    name = f"git:http://{remote.place}"
+    with Terminal(device.env) as terminal:
+        terminal.run(f"git clone -q {remote.url}/one.git {tmp_path}/typed")
+        terminal.wait_for("Username for")
+        terminal.line("ann")
+        terminal.wait_for("Password for")
+        terminal.line("geheim 1")
+        assert terminal.exit_code() == 0
+    assert device.names() == [name]
+    quiet = {"GIT_TERMINAL_PROMPT": "0"}
+    device.run(["git", "clone", "-q", f"{remote.url}/one.git", str(tmp_path / "again")], env=quiet, check=True)
+    device.keybaton("secrets", "remove", name, "--yes", check=True)
+    device.put(name, "login", username="ann", password="wrong")
+    done = device.run(["git", "clone", f"{remote.url}/one.git", str(tmp_path / "no")], env=quiet)
+    assert done.returncode == 128
+    assert device.names() == []
+
+
+def test_git_stops_at_once_where_the_vault_is_locked_and_nobody_can_answer(
+    device: PassphraseDevice, remote: Loopback, tmp_path: Path
+) -> None:
+    """In git's own words, with our hint; no prompt hangs behind an askpass window."""
+    device.put(f"git:http://{remote.place}", "login", username="ann", password="geheim 1")
+    device.lock()
+    started = time.monotonic()
+    done = device.run(
+        ["setsid", "-w", "git", "clone", f"{remote.url}/one.git", str(tmp_path / "copy")],
+        env={"GIT_ASKPASS": "/bin/cat"},
+    )
+    assert time.monotonic() - started < 3
+    assert done.returncode == 128
+    assert LOCKED_HINT in done.stderr
+    assert "told us to quit" in done.stderr
+
+
+def test_git_asks_the_person_where_the_vault_is_locked_and_there_is_a_terminal(
+    device: PassphraseDevice, remote: Loopback, tmp_path: Path
+) -> None:
+    """The hint stands above git's own prompt."""
+    require("tmux")
+    device.put(f"git:http://{remote.place}", "login", username="ann", password="geheim 1")
+    device.lock()
+    with Terminal(device.env) as terminal:
+        terminal.run(f"git clone -q {remote.url}/one.git {tmp_path}/copy")
+        screen = terminal.wait_for("Username for")
+        assert LOCKED_HINT in screen
+        terminal.press("C-c")
+
+
+def test_a_server_elsewhere_gets_nothing(device: PassphraseDevice, remote: Loopback, tmp_path: Path) -> None:
+    """Another port is another place: the password never leaves for it."""
+    device.put(f"git:http://{remote.place}", "login", username="ann", password="geheim 1")
+    with Loopback(guarded("ann", "geheim 1", git_backend(tmp_path))) as other:
+        done = device.run(
+            ["git", "clone", f"{other.url}/one.git", str(tmp_path / "no")], env={"GIT_TERMINAL_PROMPT": "0"}
+        )
+        assert done.returncode == 128
+        assert not any("Authorization" in asked.headers for asked in other.asked)
+
+
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {
+        "mediaType": "application/vnd.docker.container.image.v1+json",
+        "size": 2,
+        "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}",
+    },
+    "layers": [],
+}
+
+
+def registry_answer(asked: Asked) -> Reply:
+    """What docker asks a registry: whether it is one, and the manifest of an empty image."""
+    if "/manifests/" in asked.path:
+        body = json.dumps(MANIFEST).encode()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        return Reply(200, body, {"Content-Type": str(MANIFEST["mediaType"]), "Docker-Content-Digest": digest})
+    return Reply(200, b"{}", {"Docker-Distribution-Api-Version": "registry/2.0"})
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Loopback]:
+    """A registry behind basic authentication and TLS, which docker does not verify on loopback."""
+    require("docker")
+    with Loopback(guarded("ann", "geheim", registry_answer), self_signed(tmp_path / "registry.pem")) as server:
+        yield server
+
+
+NO_DAEMON = {"DOCKER_HOST": "unix:///nonexistent"}
+
+
+def login(device: PassphraseDevice, registry: Loopback, stdin: str | None = None, *more: str):  # type: ignore[no-untyped-def]
+    typed = ["-u", "ann", "--password-stdin"] if stdin else []
+    return device.run([*more, "docker", "login", *typed, registry.place], env=NO_DAEMON, stdin=stdin or "")
+
+
+def test_docker_logs_in_keeps_the_password_in_the_vault_and_logs_out(
+    device: PassphraseDevice, registry: Loopback
+) -> None:
+    """Nothing of it in config.json; what needs the password finds it there; logout takes it out of the vault."""
+    device.keybaton("setup", "docker", "--yes", check=True)
+    done = login(device, registry, "geheim\n")
+    assert done.returncode == 0, done.stderr
+    assert device.names() == [f"docker:{registry.place}"]
+    config = (device.root / "home" / ".docker" / "config.json").read_text()
+    assert json.loads(config)["auths"] == {registry.place: {}}
+    inspect = ["docker", "manifest", "inspect", "--insecure", f"{registry.place}/one:latest"]
+    done = device.run(inspect, env=NO_DAEMON)
+    assert json.loads(done.stdout)["schemaVersion"] == 2, done.stderr
+    assert (f"docker:{registry.place}", "docker") in device.reads()
+    device.run(["docker", "logout", registry.place], env=NO_DAEMON, check=True)
+    assert device.names() == []
+
+
+def test_docker_says_that_the_vault_is_locked(device: PassphraseDevice, registry: Loopback) -> None:
+    """With and without a terminal, at once, in its own words around our hint; the file gets no password instead."""
+    device.keybaton("setup", "docker", "--yes", check=True)
+    device.lock()
+    started = time.monotonic()
+    done = login(device, registry, "geheim\n", "setsid", "-w")
+    assert time.monotonic() - started < 3
+    assert done.returncode == 1
+    assert LOCKED_HINT in done.stderr
+    assert "Z2VoZWlt" not in (device.root / "home" / ".docker" / "config.json").read_text()
+    require("tmux")
+    with Terminal({**device.env, **NO_DAEMON}) as terminal:
+        terminal.run(f"printf geheim | docker login -u ann --password-stdin {registry.place}")
+        assert terminal.exit_code() == 1
+        assert "keybaton unlock" in terminal.screen()
