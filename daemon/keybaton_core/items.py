@@ -6,6 +6,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from keybaton_core.names import check_environment, check_name, check_text, check_variable
 from keybaton_core.secret import SecretBytes
@@ -227,8 +228,7 @@ class Item:
         return replace(self, ref=replace(self.ref, name=name))
 
 
-@dataclass(frozen=True)
-class ItemSummary:
+class ItemSummary(NamedTuple):
     """An item without its values."""
 
     ref: ItemRef

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from keybaton_core.encoding import lv
-from keybaton_core.items import Body, Item, ItemSummary
+from keybaton_core.items import Body, Item, ItemKind, ItemRef, ItemSummary
 from keybaton_core.labels import (
     VAULT_BODY,
     VAULT_READS,
@@ -40,8 +39,7 @@ class Row(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True)
-class Totals:
+class Totals(NamedTuple):
     """What all rows together must be; sealed in a row of its own and written in each transaction."""
 
     items: int = 0  # live ones
@@ -58,11 +56,11 @@ class Totals:
 
     def plus(self, term: int) -> Totals:
         """With a row's term added."""
-        return replace(self, sum=(self.sum + term) % _SUM_RANGE)
+        return self._replace(sum=(self.sum + term) % _SUM_RANGE)
 
     def minus(self, term: int) -> Totals:
         """With a row's term taken away."""
-        return replace(self, sum=(self.sum - term) % _SUM_RANGE)
+        return self._replace(sum=(self.sum - term) % _SUM_RANGE)
 
 
 def decode_totals(data: bytes) -> Totals:
@@ -91,13 +89,29 @@ class RowSealer:
         self.vault_id = vault_id
         self._summary_label = lv(VAULT_SUMMARY, vault_id)
         self._body_label = lv(VAULT_BODY, vault_id)
+        self._tagged: tuple[ItemRef | None, bytes] = (None, b"")
+        self._grouped: tuple[ItemKind | None, str, bytes] = (None, "", b"")
+
+    def tag(self, ref: ItemRef) -> bytes:
+        """The keyed tag that an item is found by. The last one is kept: a write asks for it three times in a row."""
+        last, tag = self._tagged
+        if ref is not last:
+            tag = self.keys.index_tag(ref.kind, ref.vault, ref.environment, ref.lookup_name())
+            self._tagged = (ref, tag)
+        return tag
+
+    def group(self, kind: ItemKind, vault: str) -> bytes:
+        """The keyed tag that items are listed by. The last one is kept: a batch mostly has one group."""
+        last, last_vault, tag = self._grouped
+        if kind is not last or vault != last_vault:
+            tag = self.keys.group_tag(kind, vault)
+            self._grouped = (kind, vault, tag)
+        return tag
 
     def seal(self, seq: int, item_id: bytes, version: int, summary: Summary, body: Body | None, nonces: bytes) -> Row:
         """The row of one version; two seals, with the 24 bytes of `nonces`. A removal has no body."""
         ref = summary.ref
-        tag = self.keys.index_tag(ref.kind, ref.vault, ref.environment, ref.lookup_name())
-        group = self.keys.group_tag(ref.kind, ref.vault)
-        row = Row(seq, item_id, version, tag, group, not summary.removed, b"", b"")
+        row = Row(seq, item_id, version, self.tag(ref), self.group(ref.kind, ref.vault), not summary.removed, b"", b"")
         place = _place(row)
         content = b"" if body is None else encode_body(body)
         return row._replace(

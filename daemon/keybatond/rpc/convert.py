@@ -105,13 +105,18 @@ def item_to(item: Item) -> common_pb2.Item:
 
 def summary_to(summary: ItemSummary) -> common_pb2.ItemSummary:
     """The summary on the wire."""
-    return common_pb2.ItemSummary(
-        ref=ref_to(summary.ref),
-        id=summary.id,
-        version=summary.version,
-        updated_at_ms=summary.updated_at_ms,
-        secret_type=summary.secret_type,
-    )
+    return fill_summary(common_pb2.ItemSummary(), summary)
+
+
+def fill_summary(message: common_pb2.ItemSummary, summary: ItemSummary) -> common_pb2.ItemSummary:
+    """The summary in a message where it lies, in half the time of making one and copying it into a list."""
+    ref, message.id, message.version, message.updated_at_ms, message.secret_type = summary
+    place = message.ref
+    place.kind = _kind_to(ref.kind)
+    place.name = ref.name
+    if ref.vault:
+        place.vault, place.environment = ref.vault, ref.environment
+    return message
 
 
 def bare_value(item: Item, field: str) -> bytes:

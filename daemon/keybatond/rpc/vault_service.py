@@ -14,6 +14,7 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
     bare_value,
+    fill_summary,
     item_from,
     item_to,
     kind_from,
@@ -68,7 +69,10 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
             request.page_size,
             request.page_token,
         )
-        return vault_pb2.ListItemsResponse(items=[summary_to(item) for item in items], next_page_token=token)
+        response = vault_pb2.ListItemsResponse(next_page_token=token)
+        for item in items:
+            fill_summary(response.items.add(), item)
+        return response
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
         items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=client_kind(context))

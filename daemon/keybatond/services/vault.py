@@ -15,7 +15,7 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault_changes import Change, PutMode
 from keybatond.services.vault_copy import LAST
 from keybatond.services.vault_reads import decode_reads
-from keybatond.services.vault_transaction import Changes, find, not_found, tag_of
+from keybatond.services.vault_transaction import Changes, find, not_found
 from keybatond.services.vault_types import (
     BatchResult,
     ItemVersion,
@@ -98,7 +98,7 @@ class VaultService(WholeVault):
         after = _number(page_token)
         group = None
         if kind is not None and (vault or kind is not ItemKind.ENV_VARIABLE):
-            group = sealer.keys.group_tag(kind, vault)
+            group = sealer.group(kind, vault)
         plain_list = not prefix and not environment and (group is not None or (kind is None and not vault))
         rows = self._store.reader().listed(group, after, size + 1 if plain_list else SCAN_MAX + 1)
         more = len(rows) > (size if plain_list else SCAN_MAX)
@@ -125,7 +125,7 @@ class VaultService(WholeVault):
         """The versions of an item, newest first, also of a removed one, and the token of the next page. NOT_FOUND."""
         sealer, reader = self._opened().sealer, self._store.reader()
         size = min(page_size or VERSIONS_USUAL, PAGE_MAX)
-        tag = tag_of(sealer, checked_ref(ref))
+        tag = sealer.tag(checked_ref(ref))
         newest = reader.live(tag) or reader.removed(tag)
         if newest is None:
             raise not_found(ref)
@@ -174,12 +174,12 @@ class VaultService(WholeVault):
             created = replaced = 0
             skipped: list[ItemRef] = []
             for item in items:
-                there = tx.exists(item.ref)
-                if there and skip_existing and mode is PutMode.CREATE:
+                found = tx.find(item.ref)
+                if found is not None and skip_existing and mode is PutMode.CREATE:
                     skipped.append(item.ref)
                     continue
-                tx.put(Change(item, mode))
-                created, replaced = created + (not there), replaced + there
+                tx.put_at(found, Change(item, mode))
+                created, replaced = created + (found is None), replaced + (found is not None)
             return BatchResult(created, replaced, skipped)
 
         return await self.edit(store)

@@ -12,7 +12,7 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Progress
 from keybatond.services.vault_copy import item_rows, past_rows, read_batches
 from keybatond.services.vault_reads import decode_reads
-from keybatond.services.vault_transaction import links_of, tag_of
+from keybatond.services.vault_transaction import links_of
 from keybatond.services.vault_types import opening
 from keybatond.vault_ports import VaultReader
 
@@ -107,7 +107,7 @@ class Check:
 
     def _place(self, row: Row, summary: Summary) -> None:
         ref = summary.ref
-        if tag_of(self._sealer, ref) != row.tag or self._sealer.keys.group_tag(ref.kind, ref.vault) != row.group:
+        if self._sealer.tag(ref) != row.tag or self._sealer.group(ref.kind, ref.vault) != row.group:
             raise SealBroken
 
     def _counted(self, live: bool) -> Totals:

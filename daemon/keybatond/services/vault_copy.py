@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from keybaton_core.vault_keys import NONCE_BYTES
@@ -59,7 +58,7 @@ def copy_vault(
     """
     with opening():
         old = source.open_totals(reader.totals())
-    new = replace(old, sum=0, seals=1)
+    new = old._replace(sum=0, seals=1)
     found = Totals()
     done = 0
 
@@ -79,8 +78,8 @@ def copy_vault(
     for row in item_rows(reader):
         fresh = sealed_anew(row)
         with opening():
-            found = replace(found, items=found.items + row.live, rows=found.rows + 1).plus(source.item_term(row))
-            new = replace(new, seals=new.seals + 2).plus(target.item_term(fresh))
+            found = found._replace(items=found.items + row.live, rows=found.rows + 1).plus(source.item_term(row))
+            new = new._replace(seals=new.seals + 2).plus(target.item_term(fresh))
             links = links_of(source.open_body(row))
         writer.put_item(fresh)
         for name in links:
@@ -89,8 +88,8 @@ def copy_vault(
     for row in past_rows(reader):
         fresh = sealed_anew(row)
         with opening():
-            found = replace(found, rows=found.rows + 1).plus(source.past_term(row))
-            new = replace(new, seals=new.seals + 2).plus(target.past_term(fresh))
+            found = found._replace(rows=found.rows + 1).plus(source.past_term(row))
+            new = new._replace(seals=new.seals + 2).plus(target.past_term(fresh))
         if in_place:
             writer.replace_past(fresh)
         else:
@@ -100,7 +99,7 @@ def copy_vault(
         with opening():
             found = found.plus(source.reads_term(number, sealed))
             again = target.seal_reads(number, source.open_reads(number, sealed), entropy.token(NONCE_BYTES))
-            new = replace(new, seals=new.seals + 1).plus(target.reads_term(number, again))
+            new = new._replace(seals=new.seals + 1).plus(target.reads_term(number, again))
         writer.put_reads(number, again)
     if (found.items, found.rows, found.sum) != (old.items, old.rows, old.sum):
         raise KeybatonError(Reason.VAULT_DAMAGED, problem="sum")

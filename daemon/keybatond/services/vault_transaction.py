@@ -30,7 +30,7 @@ class Found:
 def find(reader: VaultReader, sealer: RowSealer, ref: ItemRef) -> Found | None:
     """The item of that name, as it is now. VAULT_DAMAGED when its row does not open or holds another name."""
     with opening():
-        row = reader.live(tag_of(sealer, ref))
+        row = reader.live(sealer.tag(ref))
         if row is None:
             return None
         item = sealer.open_item(row)
@@ -43,11 +43,6 @@ def same_place(one: ItemRef, other: ItemRef) -> bool:
     """Whether both name the same item."""
     places = [(ref.kind, ref.vault, ref.environment, ref.lookup_name()) for ref in (one, other)]
     return places[0] == places[1]
-
-
-def tag_of(sealer: RowSealer, ref: ItemRef) -> bytes:
-    """The keyed tag that an item is found by."""
-    return sealer.keys.index_tag(ref.kind, ref.vault, ref.environment, ref.lookup_name())
 
 
 def not_found(ref: ItemRef) -> KeybatonError:
@@ -85,22 +80,29 @@ class Changes:
 
     def get(self, ref: ItemRef) -> Item | None:
         """The item of that name, as this transaction sees it."""
-        found = find(self._writer, self._sealer, ref)
+        found = self.find(ref)
         return None if found is None else found.item
+
+    def find(self, ref: ItemRef) -> Found | None:
+        """The same with its row."""
+        return find(self._writer, self._sealer, ref)
 
     def exists(self, ref: ItemRef) -> bool:
         """Whether there is an item of that name now."""
-        return find(self._writer, self._sealer, ref) is not None
+        return self.find(ref) is not None
 
     def put(self, change: Change) -> ItemSummary:
         """Stores one item. NAME_TAKEN, NOT_FOUND, VERSION_CONFLICT, INVALID_ARGUMENT."""
-        item = change.item
+        ref = change.item.ref
         if change.rename_from and change.mode is not PutMode.REPLACE:
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="rename_from", problem="needs the mode REPLACE")
-        named = replace(item.ref, name=change.rename_from) if change.rename_from else item.ref
-        found = find(self._writer, self._sealer, named)
+        return self.put_at(self.find(replace(ref, name=change.rename_from) if change.rename_from else ref), change)
+
+    def put_at(self, found: Found | None, change: Change) -> ItemSummary:
+        """`put`, where the caller has looked for the item already."""
+        item = change.item
         if found is None and change.mode is PutMode.REPLACE:
-            raise not_found(named)
+            raise KeybatonError(Reason.NOT_FOUND, name=change.rename_from or item.ref.name)
         if found is not None and change.mode is PutMode.CREATE:
             raise KeybatonError(Reason.NAME_TAKEN, name=item.ref.name)
         current = 0 if found is None else found.row.version
@@ -112,7 +114,7 @@ class Changes:
 
     def remove(self, ref: ItemRef) -> tuple[ItemSummary, list[str]]:
         """Removes one item, keeping its history. NOT_FOUND. Also the databases that still name the removed secret."""
-        found = find(self._writer, self._sealer, ref)
+        found = self.find(ref)
         if found is None:
             raise not_found(ref)
         self._writer.drop_item(found.row.seq)
@@ -122,7 +124,7 @@ class Changes:
 
     def undo(self, ref: ItemRef, version: int) -> ItemSummary:
         """Makes an older version the newest; 0: the newest older one that is no removal. NOT_FOUND, NAME_TAKEN."""
-        found = find(self._writer, self._sealer, ref)
+        found = self.find(ref)
         newest = found.row if found is not None else self._removal(ref)
         if newest is None:
             raise not_found(ref)
@@ -144,7 +146,7 @@ class Changes:
         self._count_seals(1)
         with opening():
             sealed = self._sealer.seal_reads(number, content, self._entropy.token(NONCE_BYTES))
-            self._totals = replace(self._totals, next_read=number + 1).plus(self._sealer.reads_term(number, sealed))
+            self._totals = self._totals._replace(next_read=number + 1).plus(self._sealer.reads_term(number, sealed))
         self._writer.put_reads(number, sealed)
         for old, old_sealed in self._writer.reads_before(number - READ_BATCHES_KEPT + 1, 1):
             with opening():
@@ -189,14 +191,14 @@ class Changes:
         summary = Summary(ref, type_name, self._now_ms, removed=body is None)
         with opening():
             row = self._sealer.seal(seq, item_id, 1 if old is None else old.version + 1, summary, body, nonces)
-            totals = replace(self._totals, rows=totals.rows + 1, next_seq=max(totals.next_seq, seq + 1))
+            totals = totals._replace(rows=totals.rows + 1, next_seq=max(totals.next_seq, seq + 1))
             totals = totals.plus(self._sealer.item_term(row))
             if old is not None:
                 totals = totals.minus(self._sealer.item_term(old)).plus(self._sealer.past_term(old))
                 self._writer.put_past(old)
             self._writer.put_item(row)
             gained = int(row.live) - int(old is not None and old.live)
-            self._totals = replace(totals, items=totals.items + gained)
+            self._totals = totals._replace(items=totals.items + gained)
             self._relink(old.seq if old is not None else seq, links_of(old_body), seq, links_of(body))
         return ItemSummary(ref, item_id.hex(), row.version, self._now_ms, type_name)
 
@@ -223,7 +225,7 @@ class Changes:
     def _removal(self, ref: ItemRef) -> Row | None:
         """The latest removal of an item of that name."""
         with opening():
-            row = self._writer.removed(tag_of(self._sealer, ref))
+            row = self._writer.removed(self._sealer.tag(ref))
             if row is not None and not same_place(self._sealer.open_summary(row).ref, ref):
                 raise KeybatonError(Reason.VAULT_DAMAGED, problem="name")
         return row
@@ -242,4 +244,4 @@ class Changes:
         count = self._totals.seals + seals
         if count > SEALS_MAX:
             raise KeybatonError(Reason.STORAGE_FAILED, problem="seals used up: rekey")
-        self._totals = replace(self._totals, seals=count)
+        self._totals = self._totals._replace(seals=count)
