@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FILE_MAX_BYTES = 1024 * 1024  # an environment holds at most 1 MiB, see the handoff's payload limit
 # The grammar of the Node dialect backtracks over white space; a person's file never has runs like this.
@@ -42,8 +42,7 @@ class DotenvRefused(ValueError):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Binding:
+class Binding(NamedTuple):
     """One assignment; `line` is where its name stands, from 1. `value` is None for a bare name (Python dialect only)."""
 
     name: str
@@ -51,8 +50,7 @@ class Binding:
     line: int
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """A name that the two dialects read differently; each side says "absent", "empty" or "set"."""
 
     name: str
@@ -83,13 +81,16 @@ def parse_node(text: str) -> list[Binding]:
     """Assignments as Node's dotenv reads them, in the order of the file, repeated names included."""
     text = re.sub(r"\r\n?", "\n", text)
     bindings = []
+    line, counted = 1, 0
     for match in _NODE_LINE.finditer(text):
+        line += text.count("\n", counted, match.start("name"))
+        counted = match.start("name")
         value = _JS_SPACES.sub("", match["value"] or "")
         double = value.startswith('"')
         value = _NODE_QUOTED.sub(lambda quoted: quoted[2], value)
         if double:
             value = value.replace("\\n", "\n").replace("\\r", "\r")
-        bindings.append(Binding(match["name"], value, text.count("\n", 0, match.start("name")) + 1))
+        bindings.append(Binding(match["name"], value, line))
     return bindings
 
 

@@ -1,18 +1,20 @@
 """Importers: `open_source` finds out what a file, a folder or standard input is, and yields its items and problems.
 
 Formats are told by content; the caller may name one instead. Nothing is written here, and no value is ever part of a problem.
+Each format's reader is imported when it is needed: together they would take longer than reading a thousand secrets.
 """
 
+# ruff: noqa: PTH112, PTH119, PTH123 (to import pathlib takes longer than to read a file)
 from __future__ import annotations
 
-import json
+import os.path
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from keybaton_cli.importers import bitwarden, dotenv_file, json_lines, pass_store, photosphere
 from keybaton_cli.importers.model import Found, ImportedItem, ImportProblem, ImportRefused
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["FORMATS", "Found", "ImportProblem", "ImportRefused", "ImportedItem", "Source", "open_source"]
 
@@ -21,8 +23,7 @@ HEAD_BYTES: Final = 1024 * 1024  # enough to tell a format by
 WHOLE_MAX_BYTES: Final = 64 * 1024 * 1024  # of a file that is parsed as one; JSON lines have no limit of their own
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A recognised source. `total` is the number of steps, for a progress display, where it is known beforehand."""
 
     format: str
@@ -39,19 +40,18 @@ def open_source(path: str, standard_input: IO[bytes], wanted: str | None = None)
         raise ImportRefused(f"{wanted} is not a format that can be imported.", f"Known are {', '.join(FORMATS)}.")
     if path == "-":
         return _from_file(standard_input, "", wanted)
-    place = Path(path)
     try:
-        if place.is_dir():
-            return _from_folder(place, wanted)
-        file = place.open("rb")
+        if os.path.isdir(path):
+            return _from_folder(path, wanted)
+        file = open(path, "rb")  # noqa: SIM115 (closed by _closing)
     except OSError as failure:
         raise ImportRefused(f"{path} cannot be read: {failure.strerror}.") from None
     try:
-        source = _from_file(file, place.name, wanted)
+        source = _from_file(file, os.path.basename(path), wanted)
     except BaseException:
         file.close()
         raise
-    return replace(source, items=_closing(file, source.items))
+    return source._replace(items=_closing(file, source.items))
 
 
 def _closing(file: IO[bytes], items: Iterator[Found]) -> Iterator[Found]:
@@ -59,7 +59,12 @@ def _closing(file: IO[bytes], items: Iterator[Found]) -> Iterator[Found]:
         yield from items
 
 
-def _from_folder(folder: Path, wanted: str | None) -> Source:
+def _from_folder(path: str, wanted: str | None) -> Source:
+    from pathlib import Path
+
+    from keybaton_cli.importers import pass_store, photosphere
+
+    folder = Path(path)
     if wanted == "pass" or (wanted is None and _looks_like_pass(folder)):
         files = pass_store.entries(folder)
         return Source("pass", pass_store.read(folder, files), len(files))
@@ -70,6 +75,8 @@ def _from_folder(folder: Path, wanted: str | None) -> Source:
 
 
 def _looks_like_pass(folder: Path) -> bool:
+    from keybaton_cli.importers import pass_store, photosphere
+
     return pass_store.names_keys(folder) or (not photosphere.is_vault_folder(folder) and pass_store.has_entries(folder))
 
 
@@ -78,6 +85,8 @@ def _from_file(file: IO[bytes], name: str, wanted: str | None) -> Source:
         head = file.read(HEAD_BYTES)
         found = wanted or _told(head, name)
         if found == "jsonl":
+            from keybaton_cli.importers import json_lines
+
             return Source("jsonl", json_lines.read(_lines(head, file)))
         data = head + file.read(WHOLE_MAX_BYTES + 1 - len(head)) if len(head) == HEAD_BYTES else head
     except OSError as failure:
@@ -88,8 +97,12 @@ def _from_file(file: IO[bytes], name: str, wanted: str | None) -> Source:
 
 
 def _from_whole(data: bytes, wanted: str | None) -> Source:
+    from keybaton_cli.importers import dotenv_file
+
     if wanted == "dotenv":
         return Source("dotenv", dotenv_file.read(data))
+    from keybaton_cli.importers import bitwarden, json_lines, photosphere
+
     parsed = _json(data)
     readers: dict[str, tuple[Callable[[object], bool], Callable[[Any], Iterator[Found]]]] = {
         "bitwarden": (bitwarden.is_export, bitwarden.read),
@@ -118,6 +131,8 @@ def _told(head: bytes, name: str) -> str | None:
     if name == ".env" or name.startswith(".env.") or name.endswith(".env"):
         return "dotenv"
     lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
+    from keybaton_cli.importers import photosphere
+
     parsed = _json(lines[0]) if lines else None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("name"), str):
         return None
@@ -127,6 +142,8 @@ def _told(head: bytes, name: str) -> str | None:
 
 
 def _json(data: bytes) -> object:
+    import json
+
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -135,6 +152,8 @@ def _json(data: bytes) -> object:
 
 def _lines(head: bytes, file: IO[bytes]) -> Iterator[bytes]:
     """Lines of `head` and what follows it. One that is too long is cut just above the limit and the rest of it dropped."""
+    from keybaton_cli.importers import json_lines
+
     limit = json_lines.LINE_MAX_BYTES + 1
     *whole, last = head.split(b"\n")
     yield from whole

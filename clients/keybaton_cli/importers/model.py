@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from keybaton_cli.failure import Failure
 from keybaton_cli.secret_types import LINKS, SECRET_TYPES
@@ -18,14 +18,13 @@ VALUE_MAX_BYTES: Final = 256 * 1024
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-@dataclass(frozen=True)
-class ImportedItem:
+class ImportedItem(NamedTuple):
     """A secret (`type` of SECRET_TYPES) or a database (`type` "database", with `links` by slot); fields as bytes."""
 
     name: str
     type: str
     fields: Mapping[str, bytes]
-    links: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = MappingProxyType({})
 
     @property
     def is_database(self) -> bool:
@@ -33,8 +32,7 @@ class ImportedItem:
         return self.type == DATABASE
 
 
-@dataclass(frozen=True)
-class ImportProblem:
+class ImportProblem(NamedTuple):
     """`where` is a name or a line, `problem` a phrase on it. `skipped`: nothing was taken from there."""
 
     where: str
