@@ -1,13 +1,11 @@
 """How helpers keep logins: which name in the vault a place and a user have.
 
 `PREFIX:PLACE` holds the first login that was stored for a place, `PREFIX:PLACE USER` each further one. Place and user are
-percent-encoded where they hold a space, `%` or what does not print, so that no two of them share a name. `url` holds the place
-as it is; a login in which it says something else is not used.
+percent-encoded where they hold a space, `%` or what does not print, so that no two of them share a name; an empty user is a
+lone `%`. `url` holds the place as it is; a login in which it says something else is not used.
 """
 
 from keybaton_cli.helpers.vault import Vault
-
-FIELDS_MAX = 64 * 1024  # bytes that one request of another program may have
 
 
 def escaped(text: str) -> str:
@@ -83,7 +81,7 @@ class Logins:
 
     def _names(self, place: str, username: str | None) -> list[str]:
         base = f"{self._prefix}:{escaped(place)}"
-        return [base] if username is None else [base, f"{base} {escaped(username)}"]
+        return [base] if username is None else [base, f"{base} {escaped(username) or '%'}"]
 
     def _get(self, name: str, place: str) -> Login | None:
         secret = self._vault.get(name)
