@@ -91,7 +91,7 @@ crash: venv wheel-venv
 	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.crash --kills $(KILLS)
 
 attack: venv wheel-venv
-	KEYBATON_BIN=$(WHEEL_BIN)/keybaton KEYBATON_TRIES=$(TRIES) $(PYTEST) -m e2e -k attack
+	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.attacker --tries $(TRIES)
 
 # Each run has new seeds; what fails is printed with the values that made it fail.
 fuzz: venv
