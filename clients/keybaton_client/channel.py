@@ -11,6 +11,7 @@ import grpc
 from keybaton_client.problem import ClientError
 
 MESSAGE_MAX_BYTES = 4 * 1024 * 1024
+CONNECT_MILLISECONDS = 5000  # an agent that listens and says nothing for so long hangs
 CALL_SECONDS = 30.0
 HUMAN_SECONDS = 180.0  # calls that may wait for a person at a keychain's dialog
 LONG_SECONDS = 3600.0  # calls that read the whole vault, and watches of sessions
@@ -53,6 +54,7 @@ class AgentChannel:
                 ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
                 ("grpc.enable_http_proxy", 0),
                 ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),  # how long a connection may take, says grpc
             ],
         )
         self.raw = grpc.intercept_channel(self._bare, _Named(client))

@@ -19,3 +19,10 @@ class ClientError(Exception):
         self.message = message
         self.hint = hint
         self.data: Mapping[str, str] = data or {}
+
+
+class NoAgentRuns(ClientError):
+    """NO_AGENT of the one kind that is known for certain: nothing listens. An agent that does not answer may hold keys."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__("NO_AGENT", message, hint)

@@ -16,7 +16,7 @@ import time
 from _collections_abc import Mapping  # already loaded, unlike `collections`
 
 from keybaton_client.locate import default_socket, listening, socket_path
-from keybaton_client.problem import ClientError
+from keybaton_client.problem import ClientError, NoAgentRuns
 
 START_SECONDS = 15.0  # a cold start takes a tenth of a second; a loaded machine may be far slower
 _POLL_SECONDS = 0.01
@@ -35,7 +35,7 @@ def ensure_agent(
     if listening(path):
         return path
     if not start or path != os.path.abspath(default_socket(env)):
-        raise ClientError("NO_AGENT", f"No agent listens on {path}.", "Start one with `keybatond`.")
+        raise NoAgentRuns(f"No agent listens on {path}.", "Start one with `keybatond`.")
     _start(path, env, time.monotonic() + timeout)
     return path
 

@@ -9,7 +9,7 @@ from keybaton_cli import output, prompts
 from keybaton_cli.commands.status import info_json
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
-from keybaton_client.problem import ClientError
+from keybaton_client.problem import ClientError, NoAgentRuns
 
 _TRIES = 3
 
@@ -20,9 +20,7 @@ def lock(app: App) -> None:
     """Drop every key from memory and end the shares that hold values."""
     try:
         info = app.client(start=False).agent.lock()
-    except ClientError as error:
-        if error.reason != "NO_AGENT":
-            raise
+    except NoAgentRuns:
         # No agent holds no key: what was asked for is so.
         if app.json:
             output.document({"vault": "locked", "pid": None})

@@ -15,7 +15,7 @@ from keybaton_cli.failure import Failure
 from keybaton_cli.follow import follow, reporter_for
 from keybaton_cli.framework import CONTEXT_SETTINGS, App, LazyGroup, command, pass_app
 from keybaton_cli.share_words import ENDED, PROTOCOLS, STATES
-from keybaton_client.problem import ClientError
+from keybaton_client.problem import NoAgentRuns
 
 _ROLES = {share_pb2.SHARE_ROLE_SEND: "send", share_pb2.SHARE_ROLE_RECEIVE: "receive"}
 
@@ -53,10 +53,8 @@ def list_shares(app: App) -> None:
 def _sessions(app: App) -> list[share_pb2.Session]:
     try:
         return app.client(start=False).shares.sessions()
-    except ClientError as error:
-        if error.reason == "NO_AGENT":
-            return []  # shares live in the agent
-        raise
+    except NoAgentRuns:
+        return []  # shares live in the agent
 
 
 def _list(app: App) -> None:

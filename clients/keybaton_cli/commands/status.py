@@ -22,7 +22,7 @@ _KEYSTORES = {
 _NEXT = {
     agent_pb2.VAULT_STATE_ABSENT: "`keybaton init` makes the vault.",
     agent_pb2.VAULT_STATE_LOCKED: "`keybaton unlock` opens it.",
-    agent_pb2.VAULT_STATE_DAMAGED: "`keybaton vault restore FILE` takes it from a backup; the damaged file is kept.",
+    agent_pb2.VAULT_STATE_DAMAGED: "`keybaton vault restore FILE` takes it from a backup; the file that is there is kept.",
 }
 
 
@@ -53,6 +53,8 @@ def status(app: App) -> None:
         output.document(info_json(info))
         return
     state = _STATES.get(info.vault_state, "unknown")
+    if info.vault_state == agent_pb2.VAULT_STATE_DAMAGED:
+        state = "cannot be opened"  # a newer format is no damage
     rows = [("vault", state + (f": {output.printable(info.problem)}" if info.problem else ""))]
     if info.vault_state == agent_pb2.VAULT_STATE_UNLOCKED:
         rows.append(("items", f"{info.items:,}"))
