@@ -48,7 +48,8 @@ class Setting:
 
 def unlocked(device: Device) -> Client:
     """Starts the device's agent and makes a vault under a passphrase. The client ends with the device."""
-    client = device.stack.enter_context(Client.connect(env=device.env))
+    device.keybaton("status", check=True)  # starts the agent where the device's network is
+    client = device.stack.enter_context(Client.connect(env=device.env, start=False))
     client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, secrets.token_urlsafe(24).encode())
     return client
 
