@@ -108,7 +108,9 @@ def test_ctrl_c_ends_a_program_that_does_not_handle_it(desk: Desk) -> None:
     """By the signal, as the shell sees."""
     desk.run("-- sh -c 'echo sleeping; exec sleep 60'")
     desk.terminal.wait_for("\nsleeping")
+    prompts = desk.terminal.screen().count("ready>")
     desk.terminal.press("C-c")
+    desk.terminal.wait_for("ready>", times=prompts + 1)  # what is typed earlier is still the program's
     desk.terminal.line("echo code:$?:")  # the shell leaves the rest of the interrupted line undone
     desk.terminal.wait_for("\ncode:130:")
 
