@@ -337,6 +337,21 @@ class TestRestore:
         await vault.put(secret("goes on"), PutMode.CREATE)
         assert await vault.check(no_progress) == []
 
+    async def test_a_vault_is_no_backup_of_itself_nor_is_one_in_use(
+        self, vault: VaultService, path: Path, tmp_path: Path
+    ) -> None:
+        """Read without its log it is an older vault: what was acknowledged since would be gone, without a word."""
+        await vault.put(secret("later"), PutMode.CREATE)
+        link, beside = tmp_path / "link", tmp_path / "beside"
+        link.symlink_to(path)
+        beside.write_bytes(path.read_bytes())
+        beside.with_name("beside-wal").write_bytes(path.with_name("vault.db-wal").read_bytes())
+        for file in (path, link, beside):
+            with pytest.raises(KeybatonError) as caught:
+                await restore(vault, file, replace=True, backup_key=KEY)
+            assert caught.value.reason is Reason.FILE_UNREADABLE, file
+        assert value_of(vault.get(secret("later").ref)) == "value"
+
     async def test_a_vault_that_cannot_be_opened_is_replaced_and_kept(self, backup: Path, tmp_path: Path) -> None:
         """Rubbish in its place is set aside as it is, with its log."""
         path = tmp_path / "broken" / "vault.db"

@@ -15,6 +15,7 @@ from keybaton_cli.commands.init import KEYSTORES
 from keybaton_cli.commands.status import info_json
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
+from keybaton_client.problem import ClientError
 
 
 class _HasProgress(Protocol):
@@ -76,6 +77,8 @@ def backup(app: App, file: str, passphrase_fd: int | None) -> None:
     target = Path(file).absolute()
     if target.exists() or target.is_symlink():
         raise Failure("FILE_EXISTS", f"{file} exists; a backup never writes over a file.")
+    if not target.parent.is_dir():
+        raise Failure("FILE_UNREADABLE", f"There is no folder {target.parent}.")
     phrase = prompts.passphrase(app, passphrase_fd, "Passphrase for the backup:", twice=True)
     items = last_of(client.agent.backup_vault(str(target), phrase), "backing up").items
     if app.json:
@@ -131,13 +134,32 @@ def restore(
         new_passphrase=new,
         replace=replace,
     )
-    done = last_of(client.agent.restore_vault(request), "restoring")
+    try:
+        done = last_of(client.agent.restore_vault(request), "restoring")
+    except ClientError as error:
+        raise _of_the_backup(error, file) from None
     if app.json:
         output.document({"items": done.items, "setAside": done.set_aside or None, "info": info_json(done.info)})
         return
     output.say(f"{output.count(done.items, 'item')} restored.")
     if done.set_aside:
         output.note(f"The vault before lies in {output.printable(done.set_aside)}.")
+
+
+def _of_the_backup(error: ClientError, file: str) -> ClientError:
+    """The agent's words for these reasons are of a vault; here they are of the file, and the vault is as it was."""
+    told = {
+        "VAULT_DAMAGED": (f"{file} is no backup, or a damaged one. Nothing was changed.", ""),
+        "VAULT_NEWER": (
+            f"{file} was made by a newer Keybaton. Nothing was changed.",
+            "Install that version or a later one.",
+        ),
+        "FILE_UNREADABLE": (
+            f"{file} cannot be used. Nothing was changed.",
+            "Is it a file that you may read? A vault in use is no backup: `keybaton vault backup` makes one.",
+        ),
+    }.get(error.reason)
+    return error if told is None else Failure(error.reason, told[0], told[1], dict(error.data))
 
 
 @command(

@@ -189,9 +189,16 @@ class SqliteStore:
         return connection
 
     def _connect_foreign(self, path: Path) -> sqlite3.Connection:
-        """A copy that nobody else changes; nothing is made beside it."""
+        """A copy that nobody else changes; nothing is made beside it.
+
+        A file with a log beside it, as that of a vault in use, is no such copy: read without its log it is an older vault.
+        """
         try:
             files.check_head(path, own=False)
+            if files.log_bytes(path):
+                raise KeybatonError(Reason.FILE_UNREADABLE, path=str(path), problem="has a log beside it")
+            if files.is_there(self._path) and path.samefile(self._path):
+                raise KeybatonError(Reason.FILE_UNREADABLE, path=str(path), problem="is the vault itself")
         except OSError as error:
             problem = translate(error).data["problem"]
             raise KeybatonError(Reason.FILE_UNREADABLE, path=str(path), problem=problem) from None
