@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from typing import NoReturn
@@ -69,6 +68,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def decode_object(data: bytes, limit: int) -> dict[str, object]:
     """One JSON object of at most `limit` bytes of UTF-8, without duplicate keys, fractions or NaN. Raises Malformed."""
+    import json  # not at the top: those who only need `lv`, as every start does, save a millisecond
+
     if len(data) > limit:
         raise Malformed("document", f"is longer than {limit} bytes")
     try:
@@ -89,6 +90,8 @@ def decode_object(data: bytes, limit: int) -> dict[str, object]:
 
 def encode_object(value: Mapping[str, object]) -> bytes:
     """Compact JSON in UTF-8."""
+    import json
+
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import struct
 import unicodedata
-from dataclasses import dataclass
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keybaton_core.labels import KEY_FILE_DERIVE, KEY_FILE_SEAL
 from keybaton_core.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+# Ciphers are imported where they are used: describing a record, as an agent does at its start, needs none.
 
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 16  # RFC 9106, section 3.1: 16 bytes are recommended for password hashing
@@ -45,8 +45,7 @@ class PassphraseWeak(ValueError):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Argon2Profile:
+class Argon2Profile(NamedTuple):
     """Named Argon2id parameters: memory in KiB, passes, lanes."""
 
     memory_kib: int
@@ -64,8 +63,7 @@ CAP: Final = Argon2Profile(memory_kib=1024 * 1024, passes=8, lanes=16)
 """The costliest accepted, so that an altered file cannot exhaust the machine: 1 GiB, some ten seconds."""
 
 
-@dataclass(frozen=True)
-class SealedKey:
+class SealedKey(NamedTuple):
     """The fields of a record whose parameters lie within FLOOR and CAP."""
 
     profile: Argon2Profile
@@ -127,6 +125,9 @@ def _head(profile: Argon2Profile, salt: bytes) -> bytes:
 
 
 def _cipher(passphrase: SecretBytes, profile: Argon2Profile, salt: bytes) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
     derivation = Argon2id(
         salt=salt,
         length=KEY_BYTES,
@@ -162,6 +163,8 @@ def seal_key(
 
 def open_key(data: bytes, passphrase: SecretBytes, key_id: str) -> SecretBytes:
     """The key of a record. Raises KeyFileInvalid before any work, WrongPassphrase after it. Blocks like `seal_key`."""
+    from cryptography.exceptions import InvalidTag
+
     record = decode(data)
     try:
         cipher = _cipher(passphrase, record.profile, record.salt)

@@ -17,18 +17,13 @@ from typing import Final, NamedTuple
 from keybaton_core.encoding import lv
 from keybaton_core.items import Body, DatabaseBody, EnvBody, ItemKind, ItemRef, ProjectBody, SecretBody
 from keybaton_core.secret import SecretBytes
+from keybaton_core.vault_parts import VaultRowInvalid, split_lv
 
 VERSION: Final = 1
-ROW_MAX_BYTES: Final = 512 * 1024  # a secret's values reach 256 KiB, names and lengths far less
-PARTS_MAX: Final = 65  # a project's name and its environments; no type has that many fields
 
 _SUMMARY = struct.Struct(">BBBQ")
 _BODY = struct.Struct(">BB")
 _KINDS = {kind.value: kind for kind in ItemKind}
-
-
-class VaultRowInvalid(ValueError):
-    """The bytes inside a seal are not of this version's form."""
 
 
 class Summary(NamedTuple):
@@ -100,43 +95,6 @@ def decode_body(data: bytes) -> Body:
     if kind is ItemKind.PROJECT and parts:
         return ProjectBody(_text(parts[0]), tuple(_text(part) for part in parts[1:]))
     raise VaultRowInvalid("a body lacks parts")
-
-
-def split_lv(data: bytes, start: int = 0, most: int = PARTS_MAX) -> list[bytes]:
-    """The parts of `lv(…)` from `start` to the end, at most `most`. Raises VaultRowInvalid."""
-    if len(data) > ROW_MAX_BYTES:
-        raise VaultRowInvalid("a row is too long")
-    parts: list[bytes] = []
-    at, end = start, len(data)
-    while at < end:
-        if len(parts) == most:
-            raise VaultRowInvalid("a row has too many parts")
-        length = data[at]
-        at += 1
-        if length > 0x7F:
-            length, at = _long_length(data, at - 1)
-        after = at + length
-        if after > end:
-            raise VaultRowInvalid("a part is cut")
-        parts.append(data[at:after])
-        at = after
-    return parts
-
-
-def _long_length(data: bytes, at: int) -> tuple[int, int]:
-    """A length of several octets at `at`, and where it ends."""
-    length = 0
-    for shift in (0, 7, 14, 21):  # four groups of seven bits hold any length up to ROW_MAX_BYTES
-        if at == len(data):
-            break
-        byte = data[at]
-        at += 1
-        length |= (byte & 0x7F) << shift
-        if byte == 0:
-            raise VaultRowInvalid("a length is not in its shortest form")
-        if byte < 0x80:
-            return length, at
-    raise VaultRowInvalid("a length is cut or too long")
 
 
 def _kind(version: int, number: int) -> ItemKind:

@@ -1,4 +1,6 @@
-"""The vault's header: who wraps the vault key, and the wrapped key itself. Public but for the key; leaves storing to the caller.
+"""The vault's header: who wraps the vault key, and the wrapped key itself. Public but for the key.
+
+Leaves wrapping to vault_wrap.py, which needs cryptography, and storing to the caller.
 
 Layout: magic "KBVH" | version u8 = 1 | lv(vault id 16, keystore kind 1, key id 16, parameters, wrapped key 60). The wrapped key
 is sealed by AES-256-GCM under the wrapping key: nonce 12, ciphertext 32, tag 16. Everything before it is associated data, so that
@@ -7,24 +9,18 @@ no part of a header can be exchanged for another's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import Final, NamedTuple
 
 from keybaton_core.encoding import lv
 from keybaton_core.labels import VAULT_WRAP
-from keybaton_core.secret import SecretBytes
-from keybaton_core.vault_codec import VaultRowInvalid, split_lv
-from keybaton_core.vault_keys import KEY_BYTES, NONCE_BYTES, TAG_BYTES, SealBroken
+from keybaton_core.vault_parts import VaultRowInvalid, split_lv
 
 MAGIC: Final = b"KBVH"
 VERSION: Final = 1
 ID_BYTES: Final = 16
 PARAMETERS_MAX_BYTES: Final = 4096
 HEADER_MAX_BYTES: Final = 8192  # the parameters and some hundred bytes
-_WRAPPED_BYTES: Final = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+_WRAPPED_BYTES: Final = 60  # nonce, key and tag, as above
 
 
 class HeaderInvalid(ValueError):
@@ -35,8 +31,7 @@ class HeaderNewer(Exception):
     """The header is of a later version than this program knows."""
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The parts of a header."""
 
     vault_id: bytes
@@ -74,20 +69,3 @@ def decode_header(data: bytes) -> Header:
     if len(parameters) > PARAMETERS_MAX_BYTES:
         raise HeaderInvalid("parameters are too long")
     return Header(vault_id, kind[0], key_id, parameters, wrapped)
-
-
-def wrap(header: Header, vault_key: SecretBytes, wrapping_key: SecretBytes, nonce: bytes) -> Header:
-    """`header` with `vault_key` sealed under `wrapping_key`."""
-    sealed = AESGCM(wrapping_key.reveal()).encrypt(nonce, vault_key.reveal(), header.associated())
-    return Header(header.vault_id, header.kind, header.key_id, header.parameters, nonce + sealed)
-
-
-def unwrap(header: Header, wrapping_key: SecretBytes) -> SecretBytes:
-    """The vault key. Raises SealBroken when the wrapping key is another one or the header was altered."""
-    if len(wrapping_key) != KEY_BYTES:
-        raise SealBroken
-    nonce, sealed = header.wrapped[:NONCE_BYTES], header.wrapped[NONCE_BYTES:]
-    try:
-        return SecretBytes(AESGCM(wrapping_key.reveal()).decrypt(nonce, sealed, header.associated()))
-    except InvalidTag:
-        raise SealBroken from None

@@ -16,27 +16,15 @@ from keybaton_core.labels import (
     VAULT_SUMMARY,
     VAULT_TOTALS,
 )
-from keybaton_core.vault_codec import Summary, VaultRowInvalid, decode_body, decode_summary, encode_body, encode_summary
+from keybaton_core.vault_codec import Summary, decode_body, decode_summary, encode_body, encode_summary
 from keybaton_core.vault_keys import NONCE_BYTES, SUM_BYTES, TAG_BYTES, SealBroken, VaultKeys
+from keybaton_core.vault_parts import Row, VaultRowInvalid
 
 _U64 = struct.Struct(">Q")
 _TOTALS = struct.Struct(">BQQQQQ32s")
 _TOTALS_VERSION: Final = 1
 _SUM_RANGE: Final = 1 << (8 * SUM_BYTES)
 _FLAGS: Final = (b"\0", b"\1")
-
-
-class Row(NamedTuple):
-    """One version of one item, as stored. `summary` and `body` are sealed; `body` may be left out where only names are read."""
-
-    seq: int  # order of lists; grows, never used twice. In the history only a position to page by: (id, version) is the place
-    id: bytes  # 16 bytes
-    version: int
-    tag: bytes  # keyed hash of the name
-    group: bytes  # keyed hash of kind and project vault
-    live: bool  # False: this version is the removal
-    summary: bytes
-    body: bytes
 
 
 class Totals(NamedTuple):

@@ -39,7 +39,7 @@ async def run(
 
 def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
     """The agent: who is told of what, what runs beside the calls, and what stands behind the API."""
-    custody, vault, status = parts.custody, parts.vault, parts.status
+    custody, front, status = parts.custody, parts.front, parts.status
 
     async def end_shares() -> None:
         if (shares := parts.shares_if_made()) is not None:
@@ -81,13 +81,13 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
 
     custody.on_lock(end_shares)
     custody.on_change(status.changed)
-    vault.subscribe(status.changed)
+    front.subscribe(status.changed)
     gate = StartGate(custody.unlock_unattended)
     stopped = asyncio.Event()
     behind = Behind(
         status,
         custody,
-        vault,
+        lambda: parts.vault,
         lambda: parts.environments,
         lambda: parts.shares,
         lambda: parts.doctor,
@@ -104,5 +104,5 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         background=(gate.run, notify.watchdog, custody.watch_idle, serve_ssh_if_set),
         later=(settle, watch_logind),
         end_streams=(stopped.set, status.close),
-        close=(close_shares, close_ssh, custody.close, vault.shutdown),
+        close=(close_shares, close_ssh, custody.close, front.shutdown),
     )

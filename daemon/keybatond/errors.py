@@ -57,6 +57,11 @@ class KeybatonError(Exception):
         self.data = data
 
 
+def refused(field: str, problem: str) -> KeybatonError:
+    """INVALID_ARGUMENT for one field of a request."""
+    return KeybatonError(Reason.INVALID_ARGUMENT, field=field, problem=problem)
+
+
 class ShareReason(enum.Enum):
     """Why a share ended without being saved: the closed list of the handoff protocol."""
 

@@ -22,6 +22,7 @@ from keybatond.settings import Settings
 
 if TYPE_CHECKING:
     from keybatond.adapters.net_interfaces import PsutilInterfaces
+    from keybatond.adapters.sqlite_store import SqliteStore
     from keybatond.adapters.ssh_agent_socket import SshAgentSocket
     from keybatond.adapters.tls_transport import TlsTransport
     from keybatond.adapters.udp_discovery import UdpDiscovery
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from keybatond.services.share_session import ReceiveDriver, SendDriver, ShareProtocol
     from keybatond.services.shares import ShareService
     from keybatond.services.vault import VaultService
+    from keybatond.services.vault_front import VaultFront
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -94,20 +96,36 @@ class Parts:
         return CredentialKeystore(self._passphrase(KeystoreKind.CREDENTIAL), self.env)
 
     @cached_property
-    def vault(self) -> VaultService:
-        from keybatond.adapters.locked_memory import LockedMemory
+    def _store(self) -> SqliteStore:
         from keybatond.adapters.sqlite_store import SqliteStore
+
+        return SqliteStore(self.paths.vault)
+
+    def _vault(self) -> VaultService:
+        from keybatond.adapters.locked_memory import LockedMemory
         from keybatond.services.vault import VaultService
 
         holder = LockedMemory(self.log)
-        return VaultService(SqliteStore(self.paths.vault), clock=self.clock, entropy=self.entropy, holder=holder)
+        return VaultService(self._store, clock=self.clock, entropy=self.entropy, holder=holder)
+
+    @cached_property
+    def front(self) -> VaultFront:
+        """The vault as the start needs it."""
+        from keybatond.services.vault_front import VaultFront
+
+        return VaultFront(self._store, self._vault)
+
+    @property
+    def vault(self) -> VaultService:
+        """The vault itself."""
+        return self.front.vault
 
     @cached_property
     def custody(self) -> CustodyService:
         from keybatond.services.custody import CustodyService
 
         return CustodyService(
-            self.vault,
+            self.front,
             self.keystores,
             clock=self.clock,
             entropy=self.entropy,
@@ -240,7 +258,7 @@ class Parts:
 
         idle = self.settings.idle_lock_minutes * 60
         identity = AgentIdentity(__version__, os.getpid(), str(self.paths.data), idle, time.time_ns() // 1_000_000)
-        return AgentStatus(identity, self.device, self.custody, self.vault, self.open_sessions)
+        return AgentStatus(identity, self.device, self.custody, self.front, self.open_sessions)
 
     @cached_property
     def doctor(self) -> Doctor:

@@ -6,8 +6,8 @@ import contextlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from keybatond.refusal import StartRefused
 
@@ -18,8 +18,7 @@ PRIVATE_UMASK = 0o077
 SOCKET_PATH_MAX = 107  # sockaddr_un of Linux holds 108 bytes with the closing NUL
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """Where everything lies. The folders are Keybaton's own; `prepare` makes them."""
 
     data: Path

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from keybaton_core.vault_rows import Row
+from keybaton_core.vault_parts import Row
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from keybatond.adapters.net_interfaces import PsutilInterfaces
 from keybatond.adapters.tls_transport import TlsTransport
 from keybatond.adapters.udp_discovery import UdpDiscovery
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import (
+from keybatond.network_ports import (
     Address,
     DatagramEndpoint,
     Interface,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_core.vault_rows import Row
+from keybaton_core.vault_parts import Row
 from keybaton_testing.require import require
 from keybaton_testing.vaults import (
     OTHER_KEY,

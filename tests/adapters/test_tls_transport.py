@@ -21,7 +21,7 @@ from keybatond.adapters.tls_transport import TlsTransport, protocol
 from keybatond.adapters.tls_transport import server as server_module
 from keybatond.adapters.tls_transport.replies import HEAD_MAX, ReplyRefused, read_reply
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, RequestHead, Response, TlsServer
+from keybatond.network_ports import Address, RequestHead, Response, TlsServer
 
 SOON = 5.0
 

@@ -16,7 +16,7 @@ from keybaton_testing.require import require
 from keybatond.adapters.net_interfaces import PsutilInterfaces
 from keybatond.adapters.udp_discovery import DATAGRAM_MAX, PORT, QUEUE_MAX, UdpDiscovery, UdpEndpoint
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, DatagramEndpoint, Interface
+from keybatond.network_ports import Address, DatagramEndpoint, Interface
 
 SOON = 2.0  # seconds, for what must arrive
 SILENCE = 0.1  # seconds, for what must not

@@ -21,14 +21,11 @@ from keybaton_core.items import (
 )
 from keybaton_core.secret import SecretBytes
 from keybaton_core.vault_codec import (
-    ROW_MAX_BYTES,
     Summary,
-    VaultRowInvalid,
     decode_body,
     decode_summary,
     encode_body,
     encode_summary,
-    split_lv,
 )
 from keybaton_core.vault_header import (
     HEADER_MAX_BYTES,
@@ -36,11 +33,11 @@ from keybaton_core.vault_header import (
     HeaderInvalid,
     HeaderNewer,
     decode_header,
-    unwrap,
-    wrap,
 )
 from keybaton_core.vault_keys import SealBroken
+from keybaton_core.vault_parts import ROW_MAX_BYTES, VaultRowInvalid, split_lv
 from keybaton_core.vault_rows import Totals, decode_totals
+from keybaton_core.vault_wrap import unwrap, wrap
 from keybaton_testing.fuzz import examples
 
 MANY = examples(1000)

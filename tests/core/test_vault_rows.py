@@ -9,7 +9,8 @@ from keybaton_core.items import EnvBody, ItemKind, ItemRef
 from keybaton_core.secret import SecretBytes
 from keybaton_core.vault_codec import Summary
 from keybaton_core.vault_keys import KeysWiped, SealBroken, VaultKeys
-from keybaton_core.vault_rows import Row, RowSealer, Totals
+from keybaton_core.vault_parts import Row
+from keybaton_core.vault_rows import RowSealer, Totals
 
 ID = bytes(range(16))
 VAULT = bytes(range(16, 32))

@@ -8,7 +8,8 @@ import pytest
 
 from keybatond.adapters.system_look import LinuxLook
 from keybatond.errors import KeybatonError, Reason, ShareFailed, ShareReason
-from keybatond.ports import DatagramEndpoint, Interface, SocketFacts
+from keybatond.network_ports import DatagramEndpoint, Interface
+from keybatond.ports import SocketFacts
 from keybatond.services.doctor import Doctor, Finding, Level
 
 

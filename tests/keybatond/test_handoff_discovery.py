@@ -12,7 +12,7 @@ from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
 from keybaton_testing.fake_network import FakeEndpoint
 from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of
 from keybatond.errors import ShareFailed
-from keybatond.ports import Address
+from keybatond.network_ports import Address
 from keybatond.services.share_session import Ending, ReceiveJob, SendJob, State
 
 SAVED = Ending(State.SAVED)

@@ -20,7 +20,7 @@ from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
 from keybaton_testing.fake_network import FakeHost
 from keybaton_testing.photosphere_lab import CODE, PhotosphereLab, ScriptedReceiver, announce, payload, reason_of
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Response
+from keybatond.network_ports import Address, Response
 from keybatond.services.share_session import Ending, State
 
 EVIL = {"type": "secret", "name": "bucket", "secretType": "plain", "value": "the attacker's"}

@@ -19,7 +19,7 @@ from keybaton_testing.photosphere_lab import (
 )
 from keybaton_testing.photosphere_lab import PhotosphereLab as Lab
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Response
+from keybatond.network_ports import Response
 from keybatond.services.share_session import Ending, State
 
 

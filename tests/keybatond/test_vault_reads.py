@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keybaton_core.items import ItemKind, ItemRef
-from keybaton_core.vault_codec import VaultRowInvalid
+from keybaton_core.vault_parts import VaultRowInvalid
 from keybaton_testing.fuzz import examples
 from keybatond.services.vault_reads import READS_TOGETHER, decode_reads, encode_reads
 from keybatond.services.vault_types import ReadRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from keybatond.ports import Interface
+from keybatond.network_ports import Interface
 
 
 class PsutilInterfaces:

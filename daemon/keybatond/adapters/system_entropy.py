@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 
 class SystemEntropy:
-    """Implements Entropy with getrandom(2), by way of `secrets`."""
+    """Implements Entropy with getrandom(2)."""
 
     def token(self, size: int) -> bytes:
         """`size` fresh random bytes."""
-        return secrets.token_bytes(size)
+        return os.urandom(size)
 
     def below(self, limit: int) -> int:
         """A uniform integer from 0 to `limit` - 1."""
+        import secrets  # with the first code of a share: it loads `random`
+
         return secrets.randbelow(limit)

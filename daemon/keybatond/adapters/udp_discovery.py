@@ -14,7 +14,7 @@ import struct
 from collections import deque
 
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Interface, Interfaces
+from keybatond.network_ports import Address, Interface, Interfaces
 
 PORT = 54321
 GROUP = "ff12::4b65:7962"  # transient, link-local scope: it never leaves the link

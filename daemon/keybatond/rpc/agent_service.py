@@ -12,16 +12,15 @@ import grpc.aio
 
 from keybaton_api.agent.v1 import agent_pb2, agent_pb2_grpc
 from keybaton_core.secret import SecretBytes
-from keybatond.errors import KeybatonError
+from keybatond.errors import KeybatonError, refused
 from keybatond.ports import KeystoreKind
-from keybatond.rpc.convert import refused
 from keybatond.rpc.progress import Counted, with_progress
 from keybatond.services.agent_state import AgentState, AgentStatus
-from keybatond.services.custody import CustodyService
-from keybatond.services.vault import VaultService
 
 if TYPE_CHECKING:
+    from keybatond.services.custody import CustodyService
     from keybatond.services.doctor import Doctor
+    from keybatond.services.vault import VaultService
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -75,7 +74,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         self,
         status: AgentStatus,
         custody: CustodyService,
-        vault: VaultService,
+        vault: Callable[[], VaultService],
         doctor: Callable[[], Doctor],
         serve_ssh: Callable[[], Awaitable[str]],
     ) -> None:
@@ -119,7 +118,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def CheckVault(
         self, request: agent_pb2.CheckVaultRequest, context: _Context
     ) -> AsyncIterator[agent_pb2.CheckVaultResponse]:
-        async for step in with_progress(self._vault.check):
+        async for step in with_progress(self._vault().check):
             if isinstance(step, Counted):
                 yield agent_pb2.CheckVaultResponse(progress=_progress_to(step))
             else:

@@ -18,15 +18,10 @@ from keybaton_core.items import (
     SecretBody,
 )
 from keybaton_core.secret import SecretBytes
-from keybatond.errors import KeybatonError, Reason
+from keybatond.errors import KeybatonError, Reason, refused
 
 # The message's field for each link slot.
 LINK_FIELDS: Mapping[str, str] = {"s3": "s3", "encryptionKey": "encryption_key", "geocodingKey": "geocoding_key"}
-
-
-def refused(field: str, problem: str) -> KeybatonError:
-    """INVALID_ARGUMENT for one field of a request."""
-    return KeybatonError(Reason.INVALID_ARGUMENT, field=field, problem=problem)
 
 
 def kind_from(number: int) -> ItemKind:

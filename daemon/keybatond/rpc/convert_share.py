@@ -6,7 +6,8 @@ from enum import IntEnum
 from typing import TypeVar
 
 from keybaton_api.agent.v1 import share_pb2
-from keybatond.rpc.convert import ref_from, refused
+from keybatond.errors import refused
+from keybatond.rpc.convert import ref_from
 from keybatond.services.share_session import ShareProtocol
 from keybatond.services.share_view import (
     ConflictChoice,

@@ -12,8 +12,8 @@ import grpc.aio
 from keybaton_api.agent.v1 import env_pb2, env_pb2_grpc
 from keybaton_core.items import EnvBody, Item
 from keybaton_core.secret import SecretBytes
+from keybatond.errors import refused
 from keybatond.rpc.client_kind import client_kind
-from keybatond.rpc.convert import refused
 from keybatond.services.environments import DEFAULT, EnvironmentService, Project
 
 _Context = grpc.aio.ServicerContext[Any, Any]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from keybatond.ports import Progress
 
@@ -15,16 +14,14 @@ _Result = TypeVar("_Result")
 _running: set[asyncio.Task[object]] = set()
 
 
-@dataclass(frozen=True)
-class Counted:
+class Counted(NamedTuple):
     """How far it is."""
 
     done: int
     total: int
 
 
-@dataclass(frozen=True)
-class Finished(Generic[_Result]):
+class Finished(NamedTuple, Generic[_Result]):
     """What came of it."""
 
     result: _Result

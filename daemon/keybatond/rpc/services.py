@@ -34,7 +34,7 @@ class Behind:
 
     status: AgentStatus
     custody: CustodyService
-    vault: VaultService
+    vault: Callable[[], VaultService]
     environments: Callable[[], EnvironmentService]
     shares: Callable[[], ShareService]
     doctor: Callable[[], Doctor]
@@ -63,7 +63,7 @@ def services(behind: Behind) -> Mapping[str, Load]:
         from keybaton_api.agent.v1.vault_pb2_grpc import add_VaultServiceServicer_to_server
         from keybatond.rpc.vault_service import VaultServicer
 
-        add_VaultServiceServicer_to_server(guard(VaultServicer(behind.vault)), server)
+        add_VaultServiceServicer_to_server(guard(VaultServicer(behind.vault())), server)
 
     def add_env(server: Any) -> None:
         from keybaton_api.agent.v1.env_pb2_grpc import add_EnvServiceServicer_to_server

@@ -10,7 +10,7 @@ from typing import Any
 import grpc.aio
 
 from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
-from keybatond.errors import KeybatonError, Reason
+from keybatond.errors import KeybatonError, Reason, refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
     bare_value,
@@ -20,7 +20,6 @@ from keybatond.rpc.convert import (
     kind_from,
     ref_from,
     ref_to,
-    refused,
     summary_to,
 )
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import DeviceInfo
 from keybatond.services.custody import CustodyService, CustodyState
-from keybatond.services.vault import VaultService
+from keybatond.services.vault_front import VaultFront
 
 
-@dataclass(frozen=True)
-class AgentIdentity:
+class AgentIdentity(NamedTuple):
     """What does not change while the agent runs."""
 
     version: str
@@ -23,8 +22,7 @@ class AgentIdentity:
     started_at_ms: int
 
 
-@dataclass(frozen=True)
-class AgentState:
+class AgentState(NamedTuple):
     """The whole state at one moment. `items` is 0 while the vault is locked."""
 
     identity: AgentIdentity
@@ -69,7 +67,7 @@ class AgentStatus:
         identity: AgentIdentity,
         device: DeviceInfo,
         custody: CustodyService,
-        vault: VaultService,
+        vault: VaultFront,
         open_sessions: Callable[[], int],
     ) -> None:
         self._identity = identity

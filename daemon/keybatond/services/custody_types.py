@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError
@@ -20,8 +19,7 @@ class VaultState(enum.IntEnum):
     DAMAGED = 4
 
 
-@dataclass(frozen=True)
-class CustodyState:
+class CustodyState(NamedTuple):
     """State of the vault as a whole. `problem` is what keeps a DAMAGED one from opening; its words are chosen at the edge."""
 
     vault_state: VaultState
@@ -51,7 +49,7 @@ class Restored(Protocol):
 
 
 class Vault(Protocol):
-    """The vault as custody uses it; `VaultService` is one. A wrapping key given to it is not kept: custody wipes it."""
+    """The vault as custody uses it; `VaultFront` is one. A wrapping key given to it is not kept: custody wipes it."""
 
     @property
     def is_open(self) -> bool: ...

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from keybatond.errors import KeybatonError, ShareFailed
-from keybatond.ports import Discovery, Interface, Interfaces, SystemLook
+from keybatond.network_ports import Discovery, Interface, Interfaces
+from keybatond.ports import SystemLook
 
 CHECK_SECONDS = 5.0  # a key store has 3 s of its own
 

@@ -18,7 +18,8 @@ from keybaton_core.handoff_receiver_events import (
     PayloadAsked,
     ReadyAsked,
 )
-from keybatond.ports import Address, Clock, Entropy, RequestHead, Response
+from keybatond.network_ports import Address, RequestHead, Response
+from keybatond.ports import Clock, Entropy
 from keybatond.services.deadlines import within
 
 READY_HOLD_SECONDS = 20.0

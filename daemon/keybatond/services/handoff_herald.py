@@ -7,7 +7,8 @@ from collections import deque
 
 from keybaton_core.announcements import DISCOVERY_PORT, Offer, Seek, format_receiver, parse
 from keybatond.errors import ShareFailed
-from keybatond.ports import Address, Clock, DatagramEndpoint, Discovery, Log
+from keybatond.network_ports import Address, DatagramEndpoint, Discovery
+from keybatond.ports import Clock, Log
 
 RECV_EVERY = 1.0
 ANSWERS_PER_SECOND = 20

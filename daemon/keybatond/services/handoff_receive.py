@@ -32,7 +32,8 @@ from keybaton_core.handoff_receiver_events import (
 from keybaton_core.payload import Payload
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Clock, DeviceInfo, Discovery, Entropy, Interface, Interfaces, Log, TlsServer, Transport
+from keybatond.network_ports import Discovery, Interface, Interfaces, TlsServer, Transport
+from keybatond.ports import Clock, DeviceInfo, Entropy, Log
 from keybatond.services.handoff_desk import Desk
 from keybatond.services.handoff_herald import Herald
 from keybatond.services.handoff_scope import Scope, briefly

@@ -16,7 +16,8 @@ from keybaton_core.announcements import (
 from keybaton_core.candidates import CandidateBook
 from keybaton_core.host_port import split_host_port
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Clock, DatagramEndpoint, Discovery, Log, Transport
+from keybatond.network_ports import Address, DatagramEndpoint, Discovery, Transport
+from keybatond.ports import Clock, Log
 
 SEEK_TIMES = (0.0, 0.02, 0.06, 0.14, 0.3, 0.62)  # seconds after the start: the second side is found within milliseconds
 SEEK_EVERY = 1.0  # after those

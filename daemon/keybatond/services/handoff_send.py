@@ -43,7 +43,8 @@ from keybaton_core.items import ItemRefused
 from keybaton_core.names import NameRefused
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Clock, DeviceInfo, Discovery, Entropy, Log, TlsConnection, Transport
+from keybatond.network_ports import Address, Discovery, TlsConnection, Transport
+from keybatond.ports import Clock, DeviceInfo, Entropy, Log
 from keybatond.services.handoff_scope import Scope, briefly
 from keybatond.services.handoff_search import Search
 from keybatond.services.handoff_words import send_failed

@@ -11,7 +11,8 @@ from keybaton_core.announcements import Receiver
 from keybaton_core.announcements import parse as parse_keybaton
 from keybaton_core.photosphere_wire import parse_announcement
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Clock, DatagramEndpoint
+from keybatond.network_ports import Address, DatagramEndpoint
+from keybatond.ports import Clock
 from keybatond.services.deadlines import within
 from keybatond.services.share_session import SendControl
 

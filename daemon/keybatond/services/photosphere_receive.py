@@ -27,7 +27,8 @@ from keybaton_core.photosphere_wire import (
     format_announcement,
 )
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Clock, DatagramEndpoint, Discovery, Interfaces, RequestHead, Response, TlsServer, Transport
+from keybatond.network_ports import DatagramEndpoint, Discovery, Interfaces, RequestHead, Response, TlsServer, Transport
+from keybatond.ports import Clock
 from keybatond.services.deadlines import within
 from keybatond.services.share_session import Ending, ReceiveControl, ReceiveJob, State
 

@@ -25,7 +25,8 @@ from keybaton_core.photosphere_wire import (
     parse_hash_reply,
 )
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Clock, Discovery, TlsConnection, Transport
+from keybatond.network_ports import Address, Discovery, TlsConnection, Transport
+from keybatond.ports import Clock
 from keybatond.services.deadlines import within
 from keybatond.services.photosphere_find import Ears, Found
 from keybatond.services.share_session import Ending, SendControl, SendJob, State

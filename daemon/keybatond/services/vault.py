@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary
-from keybaton_core.vault_rows import Row, RowSealer
+from keybaton_core.vault_parts import Row
+from keybaton_core.vault_rows import RowSealer
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault_changes import Change, PutMode
 from keybatond.services.vault_copy import LAST

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from keybaton_core.vault_codec import Summary, VaultRowInvalid
+from keybaton_core.vault_codec import Summary
 from keybaton_core.vault_keys import SealBroken
-from keybaton_core.vault_rows import Row, RowSealer, Totals
+from keybaton_core.vault_parts import Row, VaultRowInvalid
+from keybaton_core.vault_rows import RowSealer, Totals
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Progress
 from keybatond.services.vault_copy import item_rows, past_rows, read_batches

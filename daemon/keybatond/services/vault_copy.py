@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from keybaton_core.vault_keys import NONCE_BYTES
-from keybaton_core.vault_rows import Row, RowSealer, Totals
+from keybaton_core.vault_parts import Row
+from keybaton_core.vault_rows import RowSealer, Totals
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Entropy, Progress
 from keybatond.services.vault_transaction import links_of

@@ -12,7 +12,7 @@ from typing import Final
 from keybaton_core.encoding import lv
 from keybaton_core.items import ItemKind, ItemRef
 from keybaton_core.names import plain
-from keybaton_core.vault_codec import VaultRowInvalid, split_lv
+from keybaton_core.vault_parts import VaultRowInvalid, split_lv
 from keybatond.services.vault_types import ReadRecord
 
 READS_TOGETHER: Final = 64

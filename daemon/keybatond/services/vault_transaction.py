@@ -9,7 +9,8 @@ from typing import Final
 from keybaton_core.items import Body, DatabaseBody, Item, ItemKind, ItemRef, ItemSummary, SecretBody
 from keybaton_core.vault_codec import Summary
 from keybaton_core.vault_keys import NONCE_BYTES, SEALS_MAX
-from keybaton_core.vault_rows import Row, RowSealer
+from keybaton_core.vault_parts import Row
+from keybaton_core.vault_rows import RowSealer
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Entropy
 from keybatond.services.vault_changes import Change, PutMode

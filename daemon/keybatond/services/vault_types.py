@@ -7,11 +7,11 @@ from types import TracebackType
 
 from keybaton_core.items import Item, ItemRef, ItemRefused
 from keybaton_core.names import NameRefused
-from keybaton_core.vault_codec import VaultRowInvalid
 from keybaton_core.vault_keys import KeysWiped, SealBroken
+from keybaton_core.vault_parts import VaultRowInvalid
 from keybatond.errors import KeybatonError, Reason
-from keybatond.ports import KeyRecord
 from keybatond.services.vault_changes import Change, PutMode
+from keybatond.services.vault_front import VaultHeader
 
 __all__ = [
     "BatchResult",
@@ -25,14 +25,6 @@ __all__ = [
     "checked_ref",
     "opening",
 ]
-
-
-@dataclass(frozen=True)
-class VaultHeader:
-    """What the vault's file says of itself without any key."""
-
-    record: KeyRecord
-    vault_id: str  # 32 hexadecimal digits
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,18 @@ from typing import Any, TypeVar
 
 from keybaton_core.items import Item
 from keybaton_core.secret import SecretBytes
-from keybaton_core.vault_header import ID_BYTES, Header, HeaderInvalid, HeaderNewer, decode_header, unwrap, wrap
+from keybaton_core.vault_header import ID_BYTES, Header
 from keybaton_core.vault_keys import KEY_BYTES, NONCE_BYTES, SealBroken, VaultKeys
 from keybaton_core.vault_rows import RowSealer, Totals
+from keybaton_core.vault_wrap import unwrap, wrap
 from keybatond.errors import KeybatonError, Reason
-from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, KeystoreKind, Progress
+from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, Progress
 from keybatond.services.vault_check import Check
 from keybatond.services.vault_copy import copy_vault
+from keybatond.services.vault_front import VaultHeader, decoded, header_in, record_of
 from keybatond.services.vault_reads import FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
 from keybatond.services.vault_transaction import Changes
-from keybatond.services.vault_types import ReadRecord, RestoreResult, VaultHeader, opening
+from keybatond.services.vault_types import ReadRecord, RestoreResult, opening
 from keybatond.vault_ports import VaultReader, VaultStore, VaultWriter
 
 T = TypeVar("T")
@@ -60,10 +62,7 @@ class WholeVault:
 
     def header(self) -> VaultHeader | None:
         """What the file says without a key; None where there is no vault. VAULT_DAMAGED, VAULT_NEWER, STORAGE_*."""
-        if not self._store.exists():
-            return None
-        header = _decoded(self._store.reader().header())
-        return VaultHeader(_record(header), header.vault_id.hex())
+        return header_in(self._store)
 
     async def create(self, record: KeyRecord, wrapping_key: SecretBytes) -> None:
         """Makes an empty vault and opens it. VAULT_EXISTS: a file that is there is never replaced, whatever it is."""
@@ -84,7 +83,7 @@ class WholeVault:
             raise KeybatonError(Reason.VAULT_ABSENT)
         await self._may_write.wait()  # the end of a rekey or restore
         reader = self._store.reader()
-        header = _decoded(reader.header())
+        header = decoded(reader.header())
         try:
             vault_key = unwrap(header, wrapping_key)
         except SealBroken:
@@ -171,9 +170,9 @@ class WholeVault:
         VAULT_EXISTS without `replace`; WRONG_KEY, VAULT_DAMAGED, VAULT_NEWER, FILE_UNREADABLE for the backup.
         """
         new_key = _copy(wrapping_key)
-        there = _decoded(await self._store.header_of(path))
+        there = decoded(await self._store.header_of(path))
         try:
-            vault_key = unwrap(there, await opener(_record(there)))
+            vault_key = unwrap(there, await opener(record_of(there)))
         except SealBroken:
             raise KeybatonError(Reason.WRONG_KEY) from None
         source = RowSealer(VaultKeys(vault_key, there.vault_id), there.vault_id)
@@ -319,21 +318,6 @@ class WholeVault:
 def _copy(key: SecretBytes) -> SecretBytes:
     """A key for work that goes on after its caller has left and wiped his."""
     return SecretBytes(key.reveal())
-
-
-def _decoded(content: bytes) -> Header:
-    try:
-        header = decode_header(content)
-        KeystoreKind(header.kind)
-    except HeaderInvalid:
-        raise KeybatonError(Reason.VAULT_DAMAGED, problem="header") from None
-    except (HeaderNewer, ValueError):
-        raise KeybatonError(Reason.VAULT_NEWER) from None
-    return header
-
-
-def _record(header: Header) -> KeyRecord:
-    return KeyRecord(KeystoreKind(header.kind), header.key_id.hex(), header.parameters)
 
 
 def _as_it_is(keys: SecretBytes) -> SecretBytes:

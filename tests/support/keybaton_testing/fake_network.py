@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from keybaton_testing.fake_clock import FakeClock
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Interface, Reply, RequestHandler, RequestHead, Response
+from keybatond.network_ports import Address, Interface, Reply, RequestHandler, RequestHead, Response
 
 DISCOVERY_PORT = 54321
 DATAGRAM_MAX_BYTES = 512

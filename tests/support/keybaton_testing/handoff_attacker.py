@@ -12,7 +12,7 @@ from keybaton_core.encoding import Malformed
 from keybaton_core.handoff_keys import HandoffKeys, Transcript, channel_identifier
 from keybaton_testing.fake_network import FakeConnection, FakeEndpoint, FakeHost, FakeNetwork, FakeServer
 from keybatond.errors import ShareFailed
-from keybatond.ports import Address, RequestHead, Response
+from keybatond.network_ports import Address, RequestHead, Response
 
 
 class Rogue:

@@ -14,7 +14,7 @@ from keybaton_testing.fake_clock import FakeClock, simulate
 from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
 from keybaton_testing.fake_network import FakeHost, FakeNetwork
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Interface, RequestHead, Response, TlsConnection
+from keybatond.network_ports import Address, Interface, RequestHead, Response, TlsConnection
 from keybatond.services.photosphere_receive import PhotosphereReceive
 from keybatond.services.photosphere_send import PhotosphereSend
 from keybatond.services.share_session import Ending, ReceiveJob, SendJob

@@ -6,8 +6,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keybatond.adapters.sqlite_store.failures import translate
 from keybatond.adapters.sqlite_store.rows import RowWriter
@@ -17,16 +16,14 @@ WAITING_MAX: Final = 4096  # more waiting writes than any client makes at once: 
 TOGETHER_MAX: Final = 256  # jobs in one transaction; bounds how long the first of them waits
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a job: its result, or the error that it or the commit raised."""
 
     result: object = None
     error: BaseException | None = None
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """Work in a transaction (`run`), or between transactions (`run` is None)."""
 
     run: Callable[[RowWriter], object] | None

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from keybaton_core.vault_rows import Row
+from keybaton_core.vault_parts import Row
 from keybatond.adapters.sqlite_store.failures import damaged, translate
 
 FINDINGS_MAX: Final = 20

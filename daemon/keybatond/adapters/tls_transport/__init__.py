@@ -14,7 +14,7 @@ import threading
 
 from keybatond.adapters.tls_transport.client import PinnedConnection, open_connection
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, RequestHandler, TlsServer
+from keybatond.network_ports import Address, RequestHandler, TlsServer
 
 ADDRESSES_MAX = 8  # of one host name
 # asyncio gives each TLS connection a buffer of 256 KiB, and one that ends while its answer is awaited is freed only by the

@@ -16,7 +16,7 @@ import ssl
 
 from keybatond.adapters.tls_transport.replies import HEAD_MAX, ReplyRefused, read_reply
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, Reply
+from keybatond.network_ports import Address, Reply
 
 CLOSE_SECONDS = 1.0  # for the closing exchange of TLS
 

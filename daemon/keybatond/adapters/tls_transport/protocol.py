@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from keybatond.ports import Address
+from keybatond.network_ports import Address
 
 FIRST_REQUEST_SECONDS = 5.0  # from the TLS handshake until the first request's headers are complete
 NEXT_REQUEST_SECONDS = 30.0  # from an answer until the next request's headers are complete

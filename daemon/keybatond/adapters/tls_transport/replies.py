@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from keybatond.ports import Reply
+from keybatond.network_ports import Reply
 
 HEAD_MAX = 16 * 1024  # bytes of status line and headers; our peers send a few hundred
 HEADERS_MAX = 64

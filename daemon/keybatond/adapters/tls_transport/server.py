@@ -18,7 +18,7 @@ from aiohttp import web
 
 from keybatond.adapters.tls_transport.protocol import LINGER_MAX, LINGER_SECONDS, Protocol
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.ports import Address, RequestHandler, RequestHead, Response
+from keybatond.network_ports import Address, RequestHandler, RequestHead, Response
 
 CONNECTIONS_MAX = 64
 PER_SOURCE_MAX = 8
