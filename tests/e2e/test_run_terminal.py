@@ -62,8 +62,7 @@ def desk(device: Device, request: pytest.FixtureRequest) -> Iterator[Desk]:
 
 def test_vim_works_as_without_it(desk: Desk) -> None:
     """A full-screen program draws, takes keys, sees the variable, writes a file, and leaves the terminal as it was."""
-    if not Path("/usr/bin/vim").exists():
-        pytest.skip("needs the Debian package vim")
+    require("vim")
     written = desk.folder / "written"
     written.unlink(missing_ok=True)
     desk.run(f"-- vim -u NONE -N {written}")
@@ -82,8 +81,7 @@ def test_vim_works_as_without_it(desk: Desk) -> None:
 
 def test_less_pages_and_quits(desk: Desk) -> None:
     """Keys reach the pager at once, and Ctrl-C does not end it."""
-    if not Path("/usr/bin/less").exists():
-        pytest.skip("needs the Debian package less")
+    require("less")
     (desk.folder / "long").write_text("".join(f"line-{n}\n" for n in range(500)))
     desk.run("-- less long")
     desk.terminal.wait_for("line-5")

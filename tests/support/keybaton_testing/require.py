@@ -68,6 +68,14 @@ def _has_systemd() -> bool:
     return Path("/usr/lib/systemd/systemd").exists() and _programs("systemctl", "systemd-analyze")()
 
 
+def _has_kubectl() -> bool:
+    """One that can write the entry of an exec plugin."""
+    script = (
+        'f=$(mktemp) && kubectl --kubeconfig="$f" config set-credentials x --exec-command=x; e=$?; rm -f "$f"; exit $e'
+    )
+    return _programs("kubectl")() and _succeeds("sh", "-c", script)
+
+
 def _has_sshd() -> bool:
     return Path("/usr/sbin/sshd").exists() and _programs("ssh", "ssh-keygen", "ssh-add")()
 
@@ -97,11 +105,16 @@ PARTS: dict[str, Part] = {
     "strace": Part(_programs("strace"), "apt-get install strace"),
     "tcpdump": Part(_programs("tcpdump"), "apt-get install tcpdump"),
     "ssh": Part(_programs("ssh", "ssh-keygen"), "apt-get install openssh-client"),
+    "vim": Part(_programs("vim"), "apt-get install vim"),
+    "less": Part(_programs("less"), "apt-get install less"),
     "git": Part(_programs("git"), "apt-get install git"),
     "sshd": Part(_has_sshd, "apt-get install openssh-server openssh-client"),
     "docker": Part(_programs("docker"), "apt-get install docker.io; only its command, no daemon"),
     "aws": Part(_programs("aws"), "apt-get install awscli"),
-    "kubectl": Part(_programs("kubectl"), "apt-get install kubernetes-client"),
+    "kubectl": Part(
+        _has_kubectl,
+        "a kubectl of version 1.22 or later; Debian 12's 1.20 crashes when it writes an exec plugin's entry",
+    ),
 }
 
 
