@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from keybaton_cli import output, prompts
+from keybaton_cli.completion import complete_item
 from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.setup import PROGRAMS, program
@@ -22,7 +23,7 @@ from keybaton_cli.setup.plan import Plan
     ),
 )
 @click.argument("name", metavar="[PROGRAM]", required=False, type=click.Choice(list(PROGRAMS)))
-@click.argument("what", metavar="[NAME]", required=False)
+@click.argument("what", metavar="[NAME]", required=False, shell_complete=complete_item)
 @click.option(
     "--as", "label", metavar="NAME", help="With aws the profile, with kubectl the user. [default: the secret's name]"
 )

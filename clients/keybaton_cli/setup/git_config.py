@@ -7,7 +7,7 @@ import subprocess
 from functools import partial
 
 from keybaton_cli.failure import Failure
-from keybaton_cli.setup.plan import Plan, State, Step, helper, installed
+from keybaton_cli.setup.plan import Plan, State, Step, first_line, helper, installed
 
 PROGRAM = "git-credential-keybaton"
 _KEY = "credential.helper"
@@ -81,5 +81,5 @@ def _run(*command: str, missing: bool = False) -> str:
     except (OSError, subprocess.TimeoutExpired):
         raise Failure("STORAGE_FAILED", "git cannot be run, or does not answer.") from None
     if done.returncode and not (missing and done.returncode == 1):
-        raise Failure("STORAGE_FAILED", f"git refused: {done.stderr.strip() or done.returncode}")
+        raise Failure("STORAGE_FAILED", f"git refused: {first_line(done.stderr)}")
     return done.stdout

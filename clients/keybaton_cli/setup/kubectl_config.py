@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keybaton_cli.failure import Failure, UsageFailure
-from keybaton_cli.setup.plan import Plan, State, Step, conflict, helper, installed
+from keybaton_cli.setup.plan import Plan, State, Step, conflict, first_line, helper, installed
 
 PROGRAM = "keybaton-kubectl-credentials"
 _WHERE = "the kubeconfig"
@@ -82,5 +82,5 @@ def _run(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         raise Failure("STORAGE_FAILED", "kubectl cannot be run, or does not answer.") from None
     if done.returncode:
-        raise Failure("STORAGE_FAILED", f"kubectl refused: {done.stderr.strip() or done.returncode}")
+        raise Failure("STORAGE_FAILED", f"kubectl refused: {first_line(done.stderr)}")
     return done.stdout

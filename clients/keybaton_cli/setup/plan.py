@@ -12,6 +12,8 @@ from pathlib import Path
 
 from keybaton_cli.failure import Failure
 
+_SAID_MAX = 200
+
 
 @dataclass(frozen=True)
 class Step:
@@ -56,6 +58,11 @@ def helper(name: str) -> str:
         if os.access(folder / name, os.X_OK):
             return str(folder / name)
     raise Failure("NOT_FOUND", f"{name} is not installed beside this command.", "Install Keybaton again.")
+
+
+def first_line(said: str) -> str:
+    """What another program said, as far as a sentence has room for it."""
+    return (said.strip().splitlines() or ["it gave no reason"])[0][:_SAID_MAX]
 
 
 def conflict(where: str, what: str, hint: str) -> Failure:
