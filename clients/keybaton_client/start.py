@@ -62,10 +62,11 @@ def _start(path: str, env: Mapping[str, str], deadline: float) -> None:
     if report == "ready":
         return
     if report != "running":
+        said, _, hint = report.partition("\nhint: ")
         raise ClientError(
             "NO_AGENT",
-            f"The agent did not start: {report or 'it gave no reason'}",
-            "`keybatond --foreground` shows more.",
+            f"The agent did not start: {said.rpartition(chr(10))[2] or 'it gave no reason'}",
+            hint.partition("\n")[0] or "`keybatond --foreground` shows more.",
         )
     # Another client was quicker: its agent holds the lock and is about to listen.
     while not listening(path):
@@ -108,7 +109,7 @@ def _reap(child: int) -> None:
 
 
 def _report(descriptor: int, deadline: float) -> str:
-    """The last line the agent wrote before it closed the pipe; empty when it said nothing or the deadline has passed."""
+    """What the agent wrote before it closed the pipe; empty when it said nothing or the deadline has passed."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     said = b""
@@ -117,5 +118,4 @@ def _report(descriptor: int, deadline: float) -> str:
         if not piece:
             break
         said += piece
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+    return said.decode(errors="replace").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ class Settings:
     def read(cls, path: Path) -> Settings:
         """From the file; the defaults when there is none. StartRefused names file, line and what was expected."""
         try:
-            content = path.read_bytes()
+            # Not to wait for ever on a pipe; one that is empty reads as an empty file.
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+                content = file.read(SETTINGS_MAX_BYTES + 1) or b""
         except FileNotFoundError:
             return cls()
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ def test_a_complaint_names_file_line_and_what_was_expected(content: bytes, said:
     with pytest.raises(StartRefused) as refused:
         Settings.parse(content, PATH)
     assert said in refused.value.message
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    """The agent would else hang before it can say why."""
+    path = tmp_path / "config.toml"
+    os.mkfifo(path)
+    assert Settings.read(path) == Settings()
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
