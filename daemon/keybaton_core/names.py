@@ -82,5 +82,5 @@ def check_environment(text: str, field: str = "environment") -> str:
 
 def plain(text: str, limit: int = 64) -> str:
     """`text` of a peer made fit to show: control and bidirectional characters dropped, shortened to `limit` characters."""
-    kept = "".join(c for c in text if _unfit(c) is None).strip()
+    kept = (text if _unfit(text) is None else "".join(c for c in text if _unfit(c) is None)).strip()
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
