@@ -221,7 +221,9 @@ def _json_asked(arguments: list[str]) -> bool:
 
 def _report(failure: ClientError, app: App) -> int:
     if app.json and app.events:
-        reason = failure.reason.lower().replace("_", "-").removeprefix("vault-")
+        # The words that a share itself would say.
+        word = "storage" if failure.reason.startswith("STORAGE_") else failure.reason.removeprefix("VAULT_")
+        reason = word.lower().replace("_", "-")
         output.document({"event": "failed", "reason": reason, "error": document(failure)})
     elif app.json:
         output.document({"error": document(failure)})

@@ -186,6 +186,17 @@ def test_a_locked_vault_is_exit_code_4_with_the_reason_of_the_list(agent: FakeAg
     assert missing.code == 4
 
 
+@pytest.mark.parametrize("reason", ["STORAGE_FULL", "STORAGE_READ_ONLY", "STORAGE_FAILED"])
+def test_what_cannot_be_stored_ends_with_the_reason_of_the_list(
+    agent: FakeAgent, run: CommandLine, reason: str
+) -> None:
+    """`storage`, as the session itself says; the error names which it was."""
+    receives(agent)
+    agent.on_review = lambda _agent, _request, context: refuse(context, reason, "It cannot be stored.")
+    result = run("dbs", "receive", "--yes", "--json", "--code-fd", str(descriptor(b"4821\n")))
+    assert (result.code, result.events[-1]["reason"], result.events[-1]["error"]["reason"]) == (1, "storage", reason)
+
+
 def test_an_agent_that_dies_ends_the_command(agent: FakeAgent, run: CommandLine) -> None:
     """The stream breaks: exit code 3 or 1 with a reason, never a hang."""
     agent.on_start = lambda started: started.become("FAILED", reason="storage", hint="The disk is full.")
