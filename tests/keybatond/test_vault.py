@@ -25,7 +25,7 @@ from keybaton_testing.vaults import (
 )
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault import Change, PutMode, VaultService
-from keybatond.services.vault_reads import FLUSH_SECONDS, READS_TOGETHER
+from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, READS_TOGETHER
 from keybatond.services.vault_transaction import READ_BATCHES_KEPT
 
 CREATE, REPLACE, UPSERT = PutMode.CREATE, PutMode.REPLACE, PutMode.UPSERT
@@ -477,10 +477,10 @@ class TestReads:
     async def test_the_log_is_bounded(self, vault: VaultService, path: Path) -> None:
         """The oldest batches go; the sum stays right."""
         await vault.put(secret("a"), CREATE)
-        for n in range((READ_BATCHES_KEPT + 3) * READS_TOGETHER):
+        for n in range(READ_BATCHES_KEPT * READS_TOGETHER + FLUSH_READS):
             vault.get(secret("a").ref, client=str(n))
         await vault._store.barrier()
         kept = vault.reads(10**6)
         assert len(kept) == READ_BATCHES_KEPT * READS_TOGETHER
-        assert kept[-1].client == str(3 * READS_TOGETHER)
+        assert kept[-1].client == str(FLUSH_READS)
         assert await vault.check(lambda done, total: None) == []

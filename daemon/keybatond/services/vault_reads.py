@@ -15,8 +15,9 @@ from keybaton_core.names import plain
 from keybaton_core.vault_parts import VaultRowInvalid, split_lv
 from keybatond.services.vault_types import ReadRecord
 
-READS_TOGETHER: Final = 64
+READS_TOGETHER: Final = 64  # in one sealed batch
 FLUSH_SECONDS: Final = 5.0
+FLUSH_READS: Final = 512  # a program that reads without pause does not make the disk sync all the time
 PENDING_MAX: Final = 1024  # while nothing can be written, the oldest are lost
 CLIENT_MAX: Final = 32  # characters of a client's kind
 

@@ -23,7 +23,7 @@ from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, Pro
 from keybatond.services.vault_check import Check
 from keybatond.services.vault_copy import copy_vault
 from keybatond.services.vault_front import VaultHeader, decoded, header_in, record_of
-from keybatond.services.vault_reads import FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
+from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
 from keybatond.services.vault_transaction import Changes
 from keybatond.services.vault_types import ReadRecord, RestoreResult, opening
 from keybatond.vault_ports import VaultReader, VaultStore, VaultWriter
@@ -282,7 +282,7 @@ class WholeVault:
 
     def _note_read(self, session: OpenVault, item: Item, client: str) -> None:
         session.reads.append(ReadRecord(self._clock.now_ms(), item.ref, item.id, item.version, client))
-        if len(session.reads) >= READS_TOGETHER:
+        if len(session.reads) >= FLUSH_READS:
             self._flush_reads()
         elif self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush_later())
