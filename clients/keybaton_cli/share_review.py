@@ -139,12 +139,13 @@ class Review:
             choice.on_conflict = CHOICES[self._on_conflict]
             return
         same_type = there.secret.type == choice.offered.type
+        if same_type and choice.offered.same and not choice.save_as:
+            choice.on_conflict = CHOICES["reuse"]  # the review has said that nothing would change
+            return
         name = output.printable(choice.name)
         options = [("Keep the one that is here, and use it", "reuse")] if same_type else []
         options += [("Replace it", "replace"), ("Save under another name", "rename")]
-        state = "with the same content" if choice.offered.same and not choice.save_as else "with other content"
-        if not same_type:
-            state = f"of another type ({output.printable(there.secret.type)})"
+        state = "with other content" if same_type else f"of another type ({output.printable(there.secret.type)})"
         decision = asker.choose(f"The secret {name} exists here, {state}.", options)
         choice.on_conflict = CHOICES[decision]
         if decision == "rename":

@@ -197,6 +197,13 @@ def test_what_cannot_be_stored_ends_with_the_reason_of_the_list(
     assert (result.code, result.events[-1]["reason"], result.events[-1]["error"]["reason"]) == (1, "storage", reason)
 
 
+def test_a_linked_secret_that_is_missing_is_told_without_a_review_too(agent: FakeAgent, run: CommandLine) -> None:
+    """--yes asks nothing; it does not keep quiet."""
+    agent.put_database("half", path="s3:b", s3="gone")
+    sends(agent, name="half")
+    assert "the linked secret gone is missing" in run("dbs", "send", "half", "--yes").err
+
+
 def test_an_agent_that_dies_ends_the_command(agent: FakeAgent, run: CommandLine) -> None:
     """The stream breaks: exit code 3 or 1 with a reason, never a hang."""
     agent.on_start = lambda started: started.become("FAILED", reason="storage", hint="The disk is full.")

@@ -158,9 +158,13 @@ def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeA
     assert removed.code == 0
     assert "photos" in removed.err
     assert run("secrets", "view", "s3").code == 5
+    assert "s3  (missing)" in run("dbs", "view", "photos").out
+    refused = run("undo", "s3", "--version", "2")
+    assert (refused.code, "s3 has no version 2" in refused.err) == (5, True)
     states = [entry["removed"] for entry in run("history", "s3", "--json").document["versions"]]
     assert states == [True, False]
     assert run("undo", "s3").code == 0
+    assert "missing" not in run("dbs", "view", "photos").out
     assert run("get", "s3", "--field", "region").out == "eu\n"
     assert run("undo", "never").code == 5
 

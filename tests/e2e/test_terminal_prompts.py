@@ -48,11 +48,11 @@ def desk() -> Iterator[Desk]:
             yield Desk(agent, terminal)
 
 
-def offers(agent: FakeAgent, *, database: bool = True, **offered: Any) -> None:
+def offers(agent: FakeAgent, *, database: bool = True, same: bool = False, **offered: Any) -> None:
     """Once the code has been typed, a payload waits for review."""
     secret = share_pb2.OfferedSecret(key="s3", name="other-s3", type="s3-credentials", field_names=["region"])
     maps = share_pb2.OfferedSecret(key="geocodingKey", name="photos-maps", type="api-key", field_names=["apiKey"])
-    maps.exists, maps.changes[:] = True, ["apiKey"]
+    maps.exists, maps.same, maps.changes[:] = True, same, [] if same else ["apiKey"]
     offer = share_pb2.Offer(secrets=[secret, maps] if database else [maps])
     if database:
         offer.database.CopyFrom(share_pb2.OfferedDatabase(name="pictures", path="s3:c", **offered))
@@ -135,6 +135,20 @@ def test_a_wrong_code_is_asked_again_and_the_right_one_leads_to_the_review(desk:
     assert "other-s3" in screen
     desk.terminal.press("Enter")
     desk.terminal.wait_for("The secret photos-maps exists here, with other content.")
+    desk.terminal.press("Enter")
+    desk.terminal.wait_for("saved pictures")
+    assert desk.terminal.exit_code() == 0
+    assert decisions(desk.agent)["geocodingKey"] == (True, share_pb2.CONFLICT_CHOICE_REUSE, "")
+
+
+def test_what_is_here_with_the_same_content_is_not_asked_about(desk: Desk) -> None:
+    """The review shows it; it is used as it is."""
+    offers(desk.agent, same=True)
+    desk.keybaton("dbs receive")
+    desk.terminal.wait_for("Code shown on the other device:")
+    desk.terminal.line("4821")
+    screen = desk.terminal.wait_for("Save it?")
+    assert "exists here with the same content" in screen
     desk.terminal.press("Enter")
     desk.terminal.wait_for("saved pictures")
     assert desk.terminal.exit_code() == 0
@@ -252,7 +266,7 @@ def test_declining_saves_nothing(desk: Desk) -> None:
         ("secrets remove token", "Remove token?"),
         ("dbs add new", "Path:"),
         ("dbs edit notes", "Name:"),
-        ("undo token", "Bring the version before"),
+        ("undo token", "Bring back token as it was before?"),
         ("vault backup /tmp/none.backup", "Passphrase for the backup:"),
         ("vault rekey", "New passphrase:"),
     ],

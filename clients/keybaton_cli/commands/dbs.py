@@ -135,9 +135,21 @@ def view(app: App, name: str) -> None:
     if item.database.origin:
         rows.append(("origin", item.database.origin))
     links = links_of(item.database)
-    rows += [(label, links[slot]) for slot, _, _, label in LINKS if links[slot]]
+    missing = _missing(app, [name for name in links.values() if name])
+    rows += [
+        (label, links[slot] + ("  (missing)" if links[slot] in missing else ""))
+        for slot, _, _, label in LINKS
+        if links[slot]
+    ]
     rows.append(("changed", f"{output.when(item.updated_at_ms)} (version {item.version})"))
     output.pairs([(label, output.printable(text) or "-") for label, text in rows])
+
+
+def _missing(app: App, names: list[str]) -> set[str]:
+    """Which of these secrets are not in the vault any more."""
+    if not names:
+        return set()
+    return {ref.name for ref in app.client().vault.batch_get([secret_ref(name) for name in names]).missing}
 
 
 def database_json(item: common_pb2.Item) -> dict[str, Any]:

@@ -115,11 +115,21 @@ def undo(app: App, name: str, version: int | None, database: bool, yes: bool) ->
     """Make an older version the newest. Nothing is lost: the history only grows."""
     ref = _found(app, name, database)
     if not yes and prompts.possible(app):
-        what = f"version {version}" if version else "the version before"
-        if not prompts.Asker().confirm(f"Bring {what} of {output.printable(name)} back?", default=True):
+        what = (
+            f"version {version} of {output.printable(name)}"
+            if version
+            else f"{output.printable(name)} as it was before"
+        )
+        if not prompts.Asker().confirm(f"Bring back {what}?", default=True):
             output.say("Nothing was changed.")
             return
-    summary = app.client().vault.undo(ref, version or 0)
+    try:
+        summary = app.client().vault.undo(ref, version or 0)
+    except ClientError as error:
+        if error.reason != "NOT_FOUND":
+            raise
+        missing = f"version {version} to bring back" if version else "version before this one"
+        raise Failure("NOT_FOUND", f"{name} has no {missing}.", "`keybaton history NAME` lists its versions.") from None
     if app.json:
         output.document(summary_json(summary))
     else:

@@ -130,8 +130,9 @@ def send_database(
     request = options.request(item.ref)
     if photosphere:
         output.warn(PHOTOSPHERE_WARNING)
+    linked = _linked(app, item)
     if not yes:
-        _review(app, asker, item, request)
+        _review(asker, item, linked, request)
     start_sending(app, request, "dbs")
 
 
@@ -145,9 +146,10 @@ def _chosen(app: App, asker: Asker, kind: common_pb2.ItemKind.ValueType) -> str:
     return asker.choose(f"Which {noun}?", titles)
 
 
-def _review(app: App, asker: Asker, item: common_pb2.Item, request: share_pb2.StartSendRequest) -> None:
+def _review(
+    asker: Asker, item: common_pb2.Item, linked: list[tuple[str, str]], request: share_pb2.StartSendRequest
+) -> None:
     """Shows what goes along and lets the person edit it for the way."""
-    linked = _linked(app, item)
     rows = [("name", item.ref.name), ("description", item.database.description), ("path", item.database.path)]
     labels = {slot: label for slot, _, _, label in LINKS}
     rows += [(labels[slot], name) for slot, name in linked]
