@@ -288,7 +288,7 @@ def test_a_foreign_client_lists_the_services_and_fetches_a_secret(device: Device
         method = "http://localhost/keybaton_api.agent.v1.VaultService/GetItem"
         assert json.loads(device.run([*buf, "-d", request, method]).stdout) == {"value": "YSB2YWx1ZQ=="}
         missing = device.run([*buf, "-d", request.replace("example", "absent"), method])
-        assert "There is no item of that name." in missing.stderr
+        assert "There is no secret or database named " in missing.stderr
 
 
 def test_the_doctor_finds_a_fresh_agent_well(device: Device) -> None:

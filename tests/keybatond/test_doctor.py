@@ -32,8 +32,9 @@ class FakeLook:
 class FakeInterfaces:
     """Interfaces as they are told to be."""
 
-    def __init__(self, *interfaces: Interface) -> None:
+    def __init__(self, *interfaces: Interface, restricted: bool = False) -> None:
         self._interfaces = list(interfaces)
+        self.restricted = restricted
 
     def up(self) -> list[Interface]:
         return self._interfaces
@@ -110,6 +111,9 @@ async def test_each_interfaces_reach_is_told() -> None:
     ]
     (alone,) = await findings(doctor(), "interface")
     assert alone.level is Level.WARNING
+    assert "config.toml" not in alone.text
+    (chosen,) = await findings(doctor(interfaces=FakeInterfaces(LOOPBACK, restricted=True)), "interface")
+    assert "config.toml" in chosen.text
 
 
 async def test_a_port_that_cannot_be_shared_is_an_error_with_a_way_out() -> None:

@@ -12,7 +12,6 @@ import click
 
 from keybaton_cli import output, prompts
 from keybaton_cli.commands.env_files import DIALECT, read_dotenv, render
-from keybaton_cli.commands.env_values import env_option
 from keybaton_cli.completion import complete_environment
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
@@ -83,6 +82,9 @@ def init(app: App, name: str | None, no_import: bool, dialect: str | None, yes: 
             f"{entry} is in git already: its values are in the history. `git rm --cached {entry}`, then change them"
         )
     output.note("Next: keybaton run -- your-command")
+    if contents:
+        files, them = ("file stays", "it") if len(contents) == 1 else ("files stay", "them")
+        output.hint(f"The .env {files} here, in the clear: delete {them} when the command runs without.")
 
 
 def see_that_git_ignores(folder: Path, paths: Sequence[Path]) -> tuple[list[str], list[str]]:
@@ -175,7 +177,13 @@ def vaults(app: App, remove: str | None, yes: bool) -> None:
 
 
 @command("check", examples=("keybaton env check", "keybaton env check --env production --json"))
-@env_option
+@click.option(
+    "--env",
+    "environment",
+    metavar="NAME",
+    help="Only this environment. [default: every one]",
+    shell_complete=complete_environment,
+)
 @pass_app
 def check(app: App, environment: str | None) -> int:
     """Hold every environment (or one) against the schema of keybaton.toml; exits with 1 when something does not fit."""

@@ -56,7 +56,11 @@ def _must(*arguments: str) -> None:
     done = _systemctl(*arguments)
     if done.returncode:
         told = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise Failure("NO_SYSTEMD", f"systemctl --user {' '.join(arguments)} failed: {told[0]}")
+        raise Failure(
+            "NO_SYSTEMD",
+            f"systemctl --user {' '.join(arguments)} failed: {told[0]}",
+            "Without a login session of systemd the first command starts the agent.",
+        )
 
 
 def _quoted(path: str) -> str:

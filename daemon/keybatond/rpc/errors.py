@@ -22,7 +22,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 _TEXT_MAX = 400  # trailing metadata is limited to 8 KiB and says everything twice
 
 # Stand-ins for data that an error does not carry, so that every sentence reads.
-_DEFAULTS = {"field": "request", "problem": "is not valid", "kind": "item", "fields": "others"}
+_DEFAULTS = {"field": "request", "problem": "is not valid", "fields": "others"}
 
 
 @dataclass(frozen=True)

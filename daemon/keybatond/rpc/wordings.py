@@ -25,7 +25,7 @@ WORDINGS: Mapping[Reason, Wording] = {
     Reason.INVALID_ARGUMENT: Wording(_S.INVALID_ARGUMENT, "The {field} {problem}."),
     Reason.NOT_FOUND: Wording(
         _S.NOT_FOUND,
-        "There is no {kind} of that name.",
+        "There is no secret or database named {name}.",
         "`keybaton secrets list` and `keybaton dbs list` show the names.",
     ),
     Reason.PROJECT_NOT_FOUND: Wording(
@@ -72,7 +72,7 @@ WORDINGS: Mapping[Reason, Wording] = {
     ),
     Reason.WRONG_PASSPHRASE: Wording(_S.UNAUTHENTICATED, "The passphrase is wrong."),
     Reason.PASSPHRASE_WEAK: Wording(
-        _S.INVALID_ARGUMENT, "The passphrase is too short.", "Several random words are easy to keep in mind."
+        _S.INVALID_ARGUMENT, "The passphrase {problem}.", "Several random words are easy to keep in mind."
     ),
     Reason.KEY_ABSENT: Wording(
         _S.FAILED_PRECONDITION,
@@ -82,7 +82,7 @@ WORDINGS: Mapping[Reason, Wording] = {
     Reason.KEYCHAIN_UNAVAILABLE: Wording(
         _S.UNAVAILABLE,
         "No usable keychain answers.",
-        "Start the desktop's keychain, or use `keybaton init --keystore passphrase` on a machine without one.",
+        "Start the desktop's keychain, or choose `--keystore passphrase` on a machine without one.",
     ),
     Reason.KEYCHAIN_LOCKED: Wording(
         _S.FAILED_PRECONDITION, "The keychain is locked.", "Unlock it in the desktop session, then try again."

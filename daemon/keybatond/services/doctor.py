@@ -81,7 +81,8 @@ class Doctor:
             )
         except KeybatonError as error:
             text = f"The key store cannot be used ({error.reason.value})."
-            return Finding(Level.ERROR, "keystore", text, "`keybaton vault rekey` can move the key to another one.")
+            hint = "With a vault, `keybaton vault rekey --keystore passphrase` moves its key to another one; without, "
+            return Finding(Level.ERROR, "keystore", text, hint + "`keybaton init --keystore passphrase` needs none.")
         return Finding(Level.OK, "keystore", f"{name}: a key was written, read and removed.")
 
     def _reach(self) -> list[Finding]:
@@ -95,7 +96,9 @@ class Doctor:
                 Finding(
                     Level.WARNING,
                     "interface",
-                    "No network interface is up.",
+                    "No network interface that config.toml names is up."
+                    if self._interfaces.restricted
+                    else "No network interface is up.",
                     "Devices on this machine alone can be reached.",
                 )
             ]
