@@ -1,7 +1,7 @@
 """Where the agent's socket is and whether somebody listens there. Imports only `os` and built-in modules (hot path)."""
 
 # pathlib would cost more than the whole start of a hot command.
-# ruff: noqa: PTH100, PTH111
+# ruff: noqa: PTH100
 
 from __future__ import annotations
 
@@ -31,8 +31,20 @@ def default_socket(env: Mapping[str, str]) -> str:
     state = _folder(env, "XDG_STATE_HOME")
     if not state:
         home = env.get("HOME", "")
-        state = (home if home.startswith("/") else os.path.expanduser("~")) + "/.local/state"
+        state = (home if home.startswith("/") else _home_of_the_user()) + "/.local/state"
     return f"{state.rstrip('/')}/keybaton/run/agent.sock"
+
+
+def _home_of_the_user() -> str:
+    import pwd
+
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        home = ""
+    if not home.startswith("/"):
+        raise ClientError("USAGE", "HOME is not set, and the system knows no home folder of this user.", "Set HOME.")
+    return home
 
 
 def socket_path(env: Mapping[str, str], option: str = "") -> str:

@@ -32,7 +32,7 @@ class Paths(NamedTuple):
 
         Without XDG_RUNTIME_DIR the socket lies in the state folder. StartRefused when the socket's path is too long.
         """
-        home = Path(env["HOME"]) if env.get("HOME", "").startswith("/") else Path("~").expanduser()
+        home = Path(env["HOME"]) if env.get("HOME", "").startswith("/") else _home_of_the_user()
         state = _base(env, "XDG_STATE_HOME", home / ".local/state") / "keybaton"
         paths = cls(
             data=_base(env, "XDG_DATA_HOME", home / ".local/share") / "keybaton",
@@ -84,6 +84,19 @@ class Paths(NamedTuple):
         """
         for folder in (self.data, self.state, self.runtime):
             prepare_folder(folder)
+
+
+def _home_of_the_user() -> Path:
+    """What the system knows. An empty or relative HOME would make folders wherever the agent happens to stand."""
+    import pwd
+
+    try:
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        home = Path()
+    if not home.is_absolute():
+        raise StartRefused("HOME is not set, and the system knows no home folder of this user.", "Set HOME.")
+    return home
 
 
 def _base(env: Mapping[str, str], name: str, default: Path, below: str = "") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -35,6 +36,27 @@ def test_client_and_agent_agree_on_the_socket(env: dict[str, str]) -> None:
 def test_without_a_runtime_folder_the_socket_lies_in_the_state_folder() -> None:
     """$XDG_STATE_HOME/keybaton/run takes the place of $XDG_RUNTIME_DIR/keybaton."""
     assert str(Paths.from_environment({"HOME": "/h"}).socket) == "/h/.local/state/keybaton/run/agent.sock"
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "relative"}])
+def test_without_a_usable_home_variable_the_system_is_asked(
+    home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a folder below wherever the agent stands; both sides agree, and both refuse where nobody knows one."""
+    monkeypatch.setenv("HOME", home.get("HOME", ""))
+    real = pwd.getpwuid(os.geteuid()).pw_dir
+    paths = Paths.from_environment(home)
+    assert str(paths.data) == f"{real}/.local/share/keybaton"
+    assert str(paths.socket) == default_socket(home)
+
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(StartRefused, match="HOME is not set"):
+        Paths.from_environment(home)
+    with pytest.raises(ClientError, match="HOME is not set"):
+        default_socket(home)
 
 
 def test_a_socket_path_that_is_too_long_is_refused_by_both_sides() -> None:
