@@ -10,7 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from keybaton_client.client import Client
 from keybaton_client.messages import GET_ITEM, get_request
 from keybaton_client.unary import connect
 from keybaton_testing.bench.measure import Row, cpu_seconds, interleaved, milliseconds, resident_kib, timed
@@ -19,6 +18,7 @@ from keybaton_testing.device import Device
 from keybaton_testing.processes import Running, wait_until
 
 _NULL_SERVER = Path(__file__).with_name("null_server.py")
+_COLD_CLIENT = Path(__file__).with_name("cold_client.py")
 _LOAD_SECONDS = 120
 _MIB = 1024
 
@@ -31,17 +31,12 @@ def cold_start(setting: Setting) -> list[Row]:
 
         def start() -> float:
             device.stop_agent()
-            return timed(lambda: _first_answer(device))
+            return float(device.run([str(setting.programs / "python"), "-I", str(_COLD_CLIENT)], check=True).stdout)
 
         taken = interleaved({"py": python.run, "start": start}, max(setting.rounds // 2, 5), warm=1)
     ratio = taken["start"] / taken["py"]
     note = f"{milliseconds(taken['start'])}, py {milliseconds(taken['py'])}"
     return [Row("agent: cold start to the first answer", "py", ratio, 10, note=note)]
-
-
-def _first_answer(device: Device) -> None:
-    with Client.connect(env=device.env) as client:
-        client.agent.info()
 
 
 def idle(setting: Setting) -> list[Row]:
