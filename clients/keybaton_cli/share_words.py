@@ -56,7 +56,7 @@ _ENDINGS = {
     "conflict": ("A name is taken already; nothing was saved.", "`--on-conflict` says what to do with taken names."),
     "busy": ("The other device is receiving something else.", ""),
     "locked": ("The vault was locked; nothing was saved.", "`keybaton unlock` opens it."),
-    "cancelled": ("Cancelled.", ""),
+    "cancelled": ("The share was ended.", ""),
     "peer-gone": ("The other device has gone away.", "Start again on both devices."),
     "wrong-version": ("The other device speaks a version that this one does not know.", "Update Keybaton on both."),
     "photosphere-only": (

@@ -79,6 +79,8 @@ def test_a_dry_run_stores_nothing(agent: FakeAgent, run: CommandLine) -> None:
     assert run("secrets", "import", "-", "--dry-run", stdin=source).code == 6
     told = run("secrets", "import", "-", "--dry-run", "--on-conflict", "skip", "--json", stdin=source).document
     assert (told["created"], told["skipped"], told["dryRun"]) == (1, ["a"], True)
+    assert [entry["name"] for entry in told["found"]] == ["b"]
+    assert "b\t" in run("secrets", "import", "-", "--dry-run", "--on-conflict", "skip", stdin=source).out
     assert not agent.batches
 
 

@@ -29,16 +29,20 @@ class _Outcome:
     created: int = 0
     replaced: int = 0
     skipped: list[str] = field(default_factory=list)
+    found: list[tuple[str, str]] = field(default_factory=list)
+    """Of a dry run: name and type of what would be stored or replaced."""
     problems: list[ImportProblem] = field(default_factory=list)
 
     def json(self, source_format: str, dry_run: bool) -> dict[str, Any]:
         """The document of `--json`."""
+        found = [{"name": name, "type": kind} for name, kind in self.found]
         return {
             "format": source_format,
             "dryRun": dry_run,
             "created": self.created,
             "replaced": self.replaced,
             "skipped": self.skipped,
+            **({"found": found} if dry_run else {}),
             "problems": [
                 {"where": problem.where, "problem": problem.problem, "skipped": problem.skipped}
                 for problem in self.problems
@@ -156,11 +160,16 @@ def _store(app: App, batch: list[common_pb2.Item], on_conflict: str, outcome: _O
 
 def _look(app: App, batch: list[common_pb2.Item], on_conflict: str, outcome: _Outcome) -> None:
     """What `_store` would do."""
-    existing = [name for kind in (SECRET, DATABASE) for name in _existing(app, batch, kind)]
+    there = {(kind, name) for kind in (SECRET, DATABASE) for name in _existing(app, batch, kind)}
+    existing = [item.ref.name for item in batch if (item.ref.kind, item.ref.name) in there]
     if existing and on_conflict == "fail":
-        told = f"{output.count(len(existing), 'name')} of {len(batch):,} would be taken, such as {existing[0]}."
+        told = f"Taken already: {output.count(len(existing), 'name')} of {len(batch):,}, such as {existing[0]}."
         raise Failure("NAME_TAKEN", told, "`--on-conflict skip` or `--on-conflict replace` says what to do with them.")
     outcome.created += len(batch) - len(existing)
+    left = set() if on_conflict == "replace" else there
+    outcome.found += [
+        (item.ref.name, item.secret.type or "database") for item in batch if (item.ref.kind, item.ref.name) not in left
+    ]
     if on_conflict == "replace":
         outcome.replaced += len(existing)
     else:
@@ -202,6 +211,7 @@ def _report(app: App, source_format: str, outcome: _Outcome, dry_run: bool) -> N
     for problem in outcome.problems:
         verb = "left out" if problem.skipped else "taken"
         output.note(f"{verb}: {output.printable(problem.where)}: {output.printable(problem.problem)}")
+    output.table(("NAME", "TYPE"), outcome.found)
     parts = [f"{outcome.created:,} {'would be ' if dry_run else ''}stored"]
     if outcome.replaced:
         parts.append(f"{outcome.replaced:,} {'would be ' if dry_run else ''}replaced")
