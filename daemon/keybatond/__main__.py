@@ -75,7 +75,7 @@ def _find_packages() -> None:
 
 
 def _run(*, foreground: bool, ready: Callable[[], None]) -> None:
-    from keybatond.instance import InstanceLock
+    from keybatond.instance import InstanceLock, lock_vault
     from keybatond.paths import PRIVATE_UMASK, Paths
     from keybatond.settings import Settings
 
@@ -85,13 +85,17 @@ def _run(*, foreground: bool, ready: Callable[[], None]) -> None:
     settings = Settings.read(paths.settings)
     paths.prepare()
     lock = InstanceLock(paths.lock)
+    vault_lock = None
     try:
+        vault_lock = lock_vault(paths.vault.with_name("vault.lock"))
         import asyncio
 
         from keybatond.app import run
 
         asyncio.run(run(paths, settings, os.environ, foreground=foreground, ready=ready))
     finally:
+        if vault_lock is not None:
+            vault_lock.release()
         lock.release()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -19,6 +20,33 @@ class AlreadyRunning(StartRefused):
         who = f"process {pid}" if pid else "another process"
         super().__init__(f"An agent is running already ({who} holds {path}).", "`keybaton status` asks it.")
         self.pid = pid
+
+
+class VaultInUse(StartRefused):
+    """An agent of another runtime folder holds the vault: it listens on a socket that this one's clients do not know."""
+
+    def __init__(self, path: Path, pid: str) -> None:
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"Another agent ({who}) has the vault beside {path} open, with another runtime folder.",
+            "Stop it, or set XDG_RUNTIME_DIR as it was set there.",
+        )
+
+
+def lock_vault(path: Path) -> InstanceLock | None:
+    """The lock beside the vault, which two agents of different runtime folders share. VaultInUse.
+
+    None where nothing can be written: there is nothing to guard then.
+    """
+    try:
+        return InstanceLock(path)
+    except AlreadyRunning as other:
+        raise VaultInUse(path, other.pid) from None
+    except StartRefused as refused:
+        cause = refused.__context__
+        if isinstance(cause, OSError) and cause.errno in (errno.EROFS, errno.EACCES, errno.ENOSPC):
+            return None
+        raise
 
 
 class InstanceLock:

@@ -84,6 +84,23 @@ def test_a_second_agent_says_so_and_leaves_the_first_alone(device: Device) -> No
         assert client.agent.info().vault_state == agent_pb2.VAULT_STATE_ABSENT
 
 
+def test_an_agent_of_another_runtime_folder_leaves_the_vault_alone(device: Device) -> None:
+    """Two agents that do not know of each other's socket never open one vault; the next may, once the first has ended."""
+    other = device.root / "other"
+    other.mkdir(mode=0o700)
+    elsewhere = {"XDG_RUNTIME_DIR": str(other)}
+    first = device.start([agent_program(), "--foreground"])
+    wait_until(lambda: device.agent_pid() is not None, "the agent's socket")
+    second = device.run([agent_program(), "--foreground"], env=elsewhere, timeout=20)
+    assert second.returncode == 1
+    assert f"process {device.agent_pid()}" in second.stderr
+    assert "XDG_RUNTIME_DIR" in second.stderr
+    first.stop()
+    third = device.start([agent_program(), "--foreground"], env=elsewhere)
+    wait_until((other / "keybaton" / "agent.sock").exists, "the socket of the next agent")
+    third.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_ends_gracefully(device: Device, number: signal.Signals) -> None:
     """Exit code 0, watches are told, the socket is gone, the log says which signal it was."""

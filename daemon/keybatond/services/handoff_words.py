@@ -7,7 +7,8 @@ from keybatond.errors import ShareFailed, ShareReason
 _SEND = {
     ShareReason.WRONG_CODE: "The code that was typed on the receiver was not this one. Nothing was handed over.",
     ShareReason.GUESSES_USED_UP: (
-        "Three wrong codes were tried: mistyped, or guessed by somebody on this network. Nothing was handed over."
+        "Three wrong codes were tried: mistyped, meant for another share at the same moment (`--to` names one device), "
+        "or guessed by somebody on this network. Nothing was handed over."
     ),
     ShareReason.MANY_ANNOUNCERS: "More receivers announce themselves than can be tried; somebody may be interfering.",
     ShareReason.NO_PEER: "No receiver was heard. Start one on the other device, or name it with --to.",
@@ -32,7 +33,8 @@ _UNREACHABLE = "Receivers announced themselves, but none could be reached: a fir
 _RECEIVE = {
     ShareReason.WRONG_CODE: "The code was not the sender's. Nothing was received.",
     ShareReason.GUESSES_USED_UP: (
-        "Three wrong codes were tried: mistyped, or guessed by somebody on this network. Nothing was received."
+        "Three wrong codes were tried: mistyped, meant for another share at the same moment (`--to` on the sender names one "
+        "device), or guessed by somebody on this network. Nothing was received."
     ),
     ShareReason.NO_PEER: "No sender came. Start one on the other device, or let it name this one with --to.",
     ShareReason.EXPIRED: "A sender was there, but the share did not come about in time.",
