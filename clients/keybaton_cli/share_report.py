@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any, Protocol
@@ -150,7 +151,8 @@ class TextReporter:
             return
         left = max(0, round(session.deadline_at_ms / 1000 - time.time()))
         clock = f" {left // 60}:{left % 60:02}" if session.deadline_at_ms else ""
-        sys.stderr.write(f"\r\x1b[K{self._waiting} …{clock}   {output.styled('Ctrl-C ends it', 'dim', sys.stderr)}")
+        line, note = fitted(self._waiting, clock, _columns())
+        sys.stderr.write("\r\x1b[K" + line + output.styled(note, "dim", sys.stderr))
         sys.stderr.flush()
         self._standing = True
 
@@ -171,6 +173,21 @@ class TextReporter:
         sentence, hint = ending(session)
         output.note(f"{output.styled(reason_of(session), 'red', sys.stderr)}: {sentence}")
         output.hint(hint)
+
+
+def fitted(waiting: str, clock: str, columns: int) -> tuple[str, str]:
+    """The waiting line and the note behind it, so that they stay one line: a wrapped one could not be taken away again."""
+    rest, note = f" …{clock}", "   Ctrl-C ends it"
+    line = waiting[: max(0, columns - 1 - len(rest))] + rest
+    return line, note if len(line) + len(note) < columns else ""
+
+
+def _columns() -> int:
+    """How wide the terminal of stderr is now."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _show_qr(address: str) -> None:

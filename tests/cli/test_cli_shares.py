@@ -9,6 +9,7 @@ import pytest
 
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli.exits import SHARE_REASONS
+from keybaton_cli.share_report import fitted
 from keybaton_cli.share_words import _ENDINGS, ENDED, STATES
 from keybaton_testing.command_line import CommandLine, descriptor
 from keybaton_testing.fake_agent import FakeAgent, fake_agent, refuse
@@ -236,3 +237,19 @@ def test_global_options_may_stand_before_the_command(agent: FakeAgent, run: Comm
     assert (result.code, result.events[-1]["reason"]) == (5, "not-found")
     result = run("--json", "dbs", "receive", "--nonsense")
     assert (result.code, result.events[-1]["reason"]) == (2, "usage")
+
+
+@pytest.mark.parametrize(
+    ("columns", "line", "note"),
+    [
+        (80, "Waiting for it … 0:59", True),
+        (39, "Waiting for it … 0:59", True),
+        (38, "Waiting for it … 0:59", False),
+        (12, "Wait … 0:59", False),
+        (3, " … 0:59", False),
+    ],
+)
+def test_the_waiting_line_stays_one_line_on_a_narrow_terminal(columns: int, line: str, note: bool) -> None:
+    """The note goes first, then the end of the words; the clock stays."""
+    shown, behind = fitted("Waiting for it", " 0:59", columns)
+    assert (shown, bool(behind)) == (line, note)
