@@ -170,3 +170,4 @@ def test_a_systemd_that_refuses_is_an_error_with_its_own_words(
     result = run("service", "install", "--json")
     assert result.code == 1
     assert "Failed to connect to bus" in result.document["error"]["message"]
+    assert not (tmp_path / "config").exists()

@@ -76,6 +76,7 @@ def install(app: App) -> None:
     if _PLACEHOLDER not in text:
         raise Failure("INTERNAL", f"{UNIT} of this installation has no line {_PLACEHOLDER}.")
     target = _target()
+    _must("show-environment")  # asks whether there is a user manager, before anything is written
     target.parent.mkdir(parents=True, exist_ok=True)
     _write(target, text.replace(_PLACEHOLDER, f"ExecStart={_quoted(agent_command())}"))
     _must("daemon-reload")
