@@ -30,7 +30,7 @@ secrets_group = LazyGroup(
         "edit": (_C + "secrets_edit:edit", "Change fields or the name."),
         "remove": (_C + "secrets_edit:remove", "Remove a secret (undo brings it back)."),
         "import": (_C + "secrets_import:import_secrets", "Take over secrets from a file or another program."),
-        "send": (_C + "send:send_secret", "Hand a secret to another device on this network."),
+        "send": (_C + "send:send_secrets", "Hand secrets to another device on this network."),
         "receive": (_C + "receive:receive_secret", "Take a secret from another device on this network."),
     },
 )

@@ -51,9 +51,9 @@ class Need:
         self.answer(session, asker)
 
 
-def reporter_for(app: App, noun: str, *, qr: bool = False) -> Reporter:
-    """The reporter that the options ask for; `noun` is `secrets` or `dbs`."""
-    return JsonReporter() if app.json else TextReporter(noun, qr=qr)
+def reporter_for(app: App, noun: str, *, qr: bool = False, unasked: bool = False) -> Reporter:
+    """The reporter that the options ask for; `noun` is `secrets`, `dbs` or `env`."""
+    return JsonReporter() if app.json else TextReporter(noun, qr=qr, unasked=unasked)
 
 
 class _Watch:

@@ -1,4 +1,4 @@
-"""The types of secrets and their fields, as the agent defines them (a test compares the two lists)."""
+"""The types of secrets and their fields, as the agent defines them (tests compare the lists)."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ SECRET_TYPES: dict[str, tuple[FieldSpec, ...]] = {
     "note": (FieldSpec("value", lines=True),),
     "file": (FieldSpec("name", hidden=False), FieldSpec("content", lines=True, binary=True)),
 }
+
+# Types that Photosphere's protocol can carry by themselves.
+PHOTOSPHERE_TYPES = ("s3-credentials", "encryption-key", "api-key", "plain")
 
 # A database's links: slot on the wire, its option, the type of secret it wants, and its name for people.
 LINKS: tuple[tuple[str, str, str, str], ...] = (

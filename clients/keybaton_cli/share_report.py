@@ -62,7 +62,9 @@ class JsonReporter:
     def ended(self, session: share_pb2.Session) -> None:
         """Prints the last line."""
         if session.state == share_pb2.SHARE_STATE_SAVED:
-            done = {"event": "done", "outcome": "saved", "name": session.name}
+            done: dict[str, Any] = {"event": "done", "outcome": "saved", "name": session.name}
+            if session.names:
+                done["names"] = list(session.names)
             if session.conflict:
                 done["conflict"] = session.conflict
             output.document(done)
@@ -89,9 +91,11 @@ _WAITING = {
 class TextReporter:
     """The code and the outcome on stdout; what is being waited for, with a count-down, on stderr."""
 
-    def __init__(self, noun: str, *, qr: bool = False) -> None:
+    def __init__(self, noun: str, *, qr: bool = False, unasked: bool = False) -> None:
+        """`unasked`: what arrives is accepted without a review."""
         self._noun = noun
         self._qr = qr
+        self._unasked = unasked
         self._code = ""
         self._addresses: list[str] = []
         self._peer = ""
@@ -133,17 +137,27 @@ class TextReporter:
         if not self._addresses:
             return
         self.pause()
-        output.note("This device can be reached at " + ", ".join(map(output.printable, self._addresses)))
+        alone = all(address.startswith(("127.", "[::1]")) for address in self._addresses)
+        where = "only from this machine, at " if alone else "at "
+        output.note(f"This device can be reached {where}" + ", ".join(map(output.printable, self._addresses)))
         if self._qr:
             _show_qr(self._addresses[0])
 
     def _show_waiting(self, session: share_pb2.Session) -> None:
-        waiting = _WAITING.get(session.state, "")
+        waiting = self._waiting_for(session)
         if waiting != self._waiting:
             self._waiting = waiting
             if not self._live and waiting:
                 output.note(waiting + " …")
         self.tick(session)
+
+    def _waiting_for(self, session: share_pb2.Session) -> str:
+        if session.role == share_pb2.SHARE_ROLE_RECEIVE:
+            if session.state == share_pb2.SHARE_STATE_AUTHENTICATED:
+                return "The code is right; waiting for what is handed over"
+            if session.state == share_pb2.SHARE_STATE_REVIEW and self._unasked:
+                return "Saving"
+        return _WAITING.get(session.state, "")
 
     def tick(self, session: share_pb2.Session) -> None:
         """Brings the count-down up to date."""

@@ -9,10 +9,10 @@ from keybaton_api.agent.v1 import common_pb2, share_pb2
 from keybaton_cli import output
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App
-from keybaton_cli.items import database_ref, secret_ref
+from keybaton_cli.items import database_ref, links_of, secret_ref
 from keybaton_cli.prompts import Asker
-from keybaton_cli.secret_types import LINKS
 from keybaton_cli.share_review_environment import EnvironmentReview
+from keybaton_cli.share_words import LABELS, changes_line
 from keybaton_client.problem import ClientError
 
 CHOICES = {
@@ -21,7 +21,6 @@ CHOICES = {
     "rename": share_pb2.CONFLICT_CHOICE_RENAME,
 }
 _SUGGESTIONS = 20  # names that are looked up to suggest a free one
-_LABELS = {slot: label for slot, _, _, label in LINKS}
 
 
 @dataclass
@@ -153,7 +152,8 @@ class Review:
             choice.save_as = self._free_name(choice.name, asker, "secret", taken)
 
     def _resolve_database(self, database: share_pb2.OfferedDatabase, draft: _Draft, asker: Asker) -> None:
-        if self._existing(database_ref(database.name)) is None:
+        there = self._existing(database_ref(database.name))
+        if there is None or _same(there, database, draft):
             return
         if self._on_conflict in {"replace", "rename"}:
             draft.on_conflict = CHOICES[self._on_conflict or ""]
@@ -224,6 +224,14 @@ def _reopen(draft: _Draft, conflict: Mapping[str, str]) -> None:
         draft.on_conflict = share_pb2.CONFLICT_CHOICE_UNSPECIFIED
 
 
+def _same(there: common_pb2.Item, database: share_pb2.OfferedDatabase, draft: _Draft) -> bool:
+    """Whether saving would leave the database as it is: the agent then keeps it without being told to."""
+    links = {choice.offered.key: choice.name for choice in draft.wanted()}
+    texts = (there.database.description, there.database.path, there.database.origin)
+    here = {slot: name for slot, name in links_of(there.database).items() if name}
+    return (*texts, here) == (database.description, database.path, database.origin, links)
+
+
 def _not_blank(text: str) -> str:
     return "" if text.strip() else "A name is needed."
 
@@ -252,10 +260,11 @@ def _show(session: share_pb2.Session) -> None:
         if database.origin:
             rows.append(("origin", database.origin))
         if database.exists:
-            rows.append(("here", "exists; replacing it changes " + (", ".join(database.changes) or "nothing")))
+            told = "exists; replacing it changes " + changes_line(database.changes)
+            rows.append(("here", told if database.changes else "exists and is the same"))
     else:
         output.say(f"{peer} hands you {output.count(len(offer.secrets), 'secret')}:")
-    rows += [(_LABELS.get(secret.key, "secret"), _secret_line(secret)) for secret in offer.secrets]
+    rows += [(LABELS.get(secret.key, "secret"), _secret_line(secret)) for secret in offer.secrets]
     output.pairs([("  " + label, output.printable(text)) for label, text in rows])
 
 
@@ -264,5 +273,5 @@ def _secret_line(secret: share_pb2.OfferedSecret) -> str:
     if secret.same:
         return line + "  exists here with the same content"
     if secret.exists:
-        return line + "  exists here; replacing it changes " + ", ".join(secret.changes)
+        return line + "  exists here; replacing it changes " + changes_line(secret.changes)
     return line

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli.output import printable
+from keybaton_cli.secret_types import LINKS
 
 STATES = {
     share_pb2.SHARE_STATE_SEEKING: "seeking",
@@ -31,6 +33,9 @@ ENDED = frozenset(
     }
 )
 PROTOCOLS = {share_pb2.SHARE_PROTOCOL_KEYBATON: "keybaton", share_pb2.SHARE_PROTOCOL_PHOTOSPHERE: "photosphere"}
+
+_NAMES_SHOWN = 10
+LABELS = {slot: label for slot, _, _, label in LINKS}
 
 PHOTOSPHERE_WARNING = (
     "the Photosphere protocol cannot protect against an attacker who is active on this network: "
@@ -88,12 +93,30 @@ def ending(session: share_pb2.Session) -> tuple[str, str]:
     return sentence, printable(session.hint) or hint
 
 
+def several(names: Sequence[str]) -> str:
+    """Names for one line; of many, the first ones and a count."""
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def changes_line(changes: Sequence[str]) -> str:
+    """What would change, with links by their names for people."""
+    return ", ".join(_labelled(change) for change in changes)
+
+
+def _labelled(change: str) -> str:
+    part, colon, rest = change.partition(":")
+    return LABELS.get(part, part) + colon + rest
+
+
 def saved_line(session: share_pb2.Session) -> str:
     """The outcome line of a share that was saved; begins with the word `saved`."""
-    name = printable(session.name)
+    name = printable(several(session.names or [session.name]))
     if session.role == share_pb2.SHARE_ROLE_SEND:
         peer = f" on {printable(session.peer_name)}" if session.peer_name else " on the other device"
         told = {"reused": "; it kept what it had already"}.get(session.conflict, "")
+        if len(session.names) > 1:
+            told += "; which of them was chosen there"
         return f"saved {name}{peer}{told}"
     undo = "keybaton env undo" if session.offer.HasField("environment") else "keybaton undo"
     told = {

@@ -9,8 +9,10 @@ import pytest
 
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli.exits import SHARE_REASONS
+from keybaton_cli.secret_types import PHOTOSPHERE_TYPES
 from keybaton_cli.share_report import fitted
 from keybaton_cli.share_words import _ENDINGS, ENDED, STATES
+from keybaton_core import photosphere_payload
 from keybaton_testing.command_line import CommandLine, descriptor
 from keybaton_testing.fake_agent import FakeAgent, fake_agent, refuse
 from keybaton_testing.grpc_server import short_folder
@@ -78,6 +80,39 @@ def test_the_outcome_line_begins_with_the_word_saved(agent: FakeAgent, run: Comm
     assert result.code == 0
     assert result.out.splitlines() == ["Code: 4821", "saved token on desk"]
     assert "warning:" in result.err
+
+
+def test_several_secrets_are_one_share(agent: FakeAgent, run: CommandLine) -> None:
+    """Each name once, in one request; `name` is the first and `names` are all of them, in both forms."""
+    agent.put_secret("other", value="def")
+    sends(agent, name="token", names=["token", "other"])
+    result = run("secrets", "send", "token", "other", "token", "--yes", "--json")
+    assert [ref.name for ref in agent.sends[-1].items] == ["token", "other"]
+    done = {"event": "done", "outcome": "saved", "name": "token", "names": ["token", "other"]}
+    assert (result.code, result.events[-1]) == (0, done)
+    told = run("secrets", "send", "token", "other", "--yes").out.splitlines()[-1]
+    assert told == "saved token, other on desk; which of them was chosen there"
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(("token", "other"), "one secret at a time"), (("phrase",), "does not know secrets of type token")],
+)
+def test_what_photosphere_cannot_carry_is_said_before_anything_else(
+    agent: FakeAgent, run: CommandLine, names: tuple[str, ...], told: str
+) -> None:
+    """Several secrets, or one of a type that it does not have: exit code 2, and nothing is started or warned of."""
+    agent.put_secret("other", value="def")
+    agent.put_secret("phrase", "token", value="def")
+    result = run("secrets", "send", *names, "--photosphere", "--yes")
+    assert (result.code, agent.sends) == (2, [])
+    assert told in result.err
+    assert "warning" not in result.err
+
+
+def test_the_types_that_photosphere_knows_are_those_of_the_agent() -> None:
+    """The command line asks nobody about them."""
+    assert tuple(photosphere_payload._FIELDS) == PHOTOSPHERE_TYPES
 
 
 def test_reuse_counts_as_saved(agent: FakeAgent, run: CommandLine) -> None:

@@ -123,11 +123,8 @@ def test_a_selection_changes_only_what_it_names(lab: Lab) -> None:
 
 
 def test_what_cannot_be_sent_is_said_at_once(lab: Lab) -> None:
-    """Photosphere carries no environments; an unknown variable is named with the nearest."""
+    """An unknown variable is named with the nearest."""
     alice = stock(lab.host("alice"))
-    photosphere = within(alice, "env", "send", "--env", "staging", "--photosphere", "--yes")
-    assert photosphere.returncode == 2
-    assert "Keybaton's own protocol" in photosphere.stderr
     unknown = within(alice, "env", "send", "API_KYE", "--env", "staging", "--yes", "--json")
     assert unknown.returncode == 5
     last = json.loads(unknown.stdout.splitlines()[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def receiving(host: Host, *more: str, code: str = CODE) -> Spawned:
     return host.spawn_keybaton("dbs", "receive", "--yes", "--json", "--code-fd", "0", *more, stdin=f"{code}\n")
 
 
-def outcome(command: Spawned) -> tuple[int, dict[str, str]]:
+def outcome(command: Spawned) -> tuple[int, dict[str, Any]]:
     """Exit status and last event."""
     status, lines, errors = command.finish(timeout=SHARE_SECONDS)
     assert lines, errors
@@ -87,6 +88,33 @@ def test_a_made_code_is_typed_on_the_other_device(lab: Lab) -> None:
     assert code.isdigit()
     for command in (receiving(bob, code=code), send):
         assert outcome(command)[0] == 0
+
+
+def add_secrets(host: Host, **values: str) -> Host:
+    for name, value in values.items():
+        added = host.keybaton("secrets", "add", name, "--type", "token", stdin=value)
+        assert added.returncode == 0, added.stderr
+    return host
+
+
+def test_several_secrets_go_under_one_code(lab: Lab) -> None:
+    """One share: both ends name them all; a taken name is kept, replaced or renamed as told, secret by secret."""
+    alice = add_secrets(prepare(lab.host("alice")), one="1", two="2", three="3")
+    bob = add_secrets(prepare(lab.host("bob")), two="old")
+    for choice, names, value in (
+        ("reuse", ["one", "two", "three"], "old"),
+        ("rename", ["one", "two (2)", "three"], "old"),
+        ("replace", ["one", "two", "three"], "2"),
+    ):
+        code_given = ("--yes", "--json", "--code-fd", "0")
+        receive = bob.spawn_keybaton("secrets", "receive", *code_given, "--on-conflict", choice, stdin=f"{CODE}\n")
+        send = alice.spawn_keybaton("secrets", "send", "one", "two", "three", "one", *code_given, stdin=f"{CODE}\n")
+        (sent, at_alice), (received, at_bob) = outcome(send), outcome(receive)
+        assert (sent, received) == (0, 0), (send.lines, receive.lines)
+        assert (at_alice["name"], at_alice["names"]) == ("one", ["one", "two", "three"])
+        assert (at_bob["name"], at_bob["names"]) == ("one", names)
+        assert bob.keybaton("get", "two").stdout == f"{value}\n"
+    assert [bob.keybaton("get", name).stdout for name in ("one", "three", "two (2)")] == ["1\n", "3\n", "2\n"]
 
 
 def test_a_sender_reaches_the_second_subnet_of_its_host(lab: Lab) -> None:
@@ -162,10 +190,15 @@ def test_in_another_network_the_printed_address_is_enough(lab: Lab) -> None:
 
 
 def test_two_devices_on_one_machine_without_a_network_hand_over(lab: Lab) -> None:
-    """Loopback alone: two users of one machine, offline."""
+    """Loopback alone: two users of one machine, offline; also by the address that the receiver shows."""
     alone = lab.host("alone", networks=())
     other = lab.second_device(alone, "other")
     assert_handed_over(stock(alone), prepare(other))
+    receive = receiving(other)
+    address = receive.read_event("listening")["addresses"][0]
+    assert address.startswith("127.")
+    for command in (sending(alone, "--to", address), receive):
+        assert outcome(command)[0] == 0, command.lines
 
 
 def test_a_wrong_code_delivers_nothing_and_both_ends_say_so(lab: Lab) -> None:

@@ -105,6 +105,30 @@ def test_a_database_is_handed_over_by_two_people(desks: tuple[Desk, Desk]) -> No
     assert '"geocodingKey": "maps (2)"' in right.host.keybaton("dbs", "view", "photos", "--json").stdout
 
 
+def test_of_several_secrets_some_are_chosen_at_the_terminal(desks: tuple[Desk, Desk]) -> None:
+    """One code for both; the receiver unticks one and keeps its own of the other, and each end names what it knows."""
+    left, right = desks
+    left.keybaton("secrets send cloud maps")
+    left.terminal.wait_for("Send cloud, maps?")
+    left.terminal.press("Enter")
+    left.terminal.wait_for("Waiting for the other device")
+    right.keybaton("secrets receive")
+    right.terminal.wait_for("Code shown on the other device:")
+    right.terminal.line(shown_code(left.terminal.screen()))
+    right.terminal.wait_for("Save it?")
+    assert "hands you 2 secrets:" in right.terminal.screen()
+    assert "exists here; replacing it changes apiKey" in right.terminal.screen()
+    right.terminal.press("Down", "Enter")
+    right.terminal.wait_for("Secrets to save:")
+    right.terminal.press("Space", "Enter")
+    right.terminal.wait_for("The secret maps exists here, with other content.")
+    right.terminal.press("Down", "Enter")
+    right.terminal.wait_for("\nsaved maps (what existed here was replaced")
+    left.terminal.wait_for("\nsaved cloud, maps on desktop; which of them was chosen there")
+    assert right.value("maps", "apiKey") == "from the laptop\n"
+    assert right.host.keybaton("get", "cloud").returncode == 5
+
+
 def test_a_share_goes_on_when_its_window_is_closed(desks: tuple[Desk, Desk]) -> None:
     """Another window on the same device resumes it with the same code, and it is saved."""
     left, right = desks

@@ -148,7 +148,8 @@ def test_a_conflict_is_asked_and_its_summary_reaches_who_can_hear_it(pair: Pair,
     """A secret that is reused, a database that is renamed; Photosphere's wire has no word for it."""
 
     async def main() -> tuple[Session, Session]:
-        await pair.right.vault.apply([Change(item, PutMode.CREATE) for item in STOCK])
+        there = [*STOCK[:3], Item(PHOTOS, DatabaseBody("another", "s3:bucket", "laptop", LINKS))]
+        await pair.right.vault.apply([Change(item, PutMode.CREATE) for item in there])
         sent, received = await pair.begin(protocol)
         with pytest.raises(KeybatonError) as refused:
             await pair.right.shares.review(ReviewDecision(received.id, True))
@@ -165,6 +166,26 @@ def test_a_conflict_is_asked_and_its_summary_reaches_who_can_hear_it(pair: Pair,
     assert sent.conflict == ("renamed" if protocol is ShareProtocol.KEYBATON else "")
     assert pair.right.vault.get(PHOTOS).version == 1
     assert len(pair.right.vault.items) == 5
+
+
+@pytest.mark.parametrize("choice", [ConflictChoice.ASK, ConflictChoice.REPLACE, ConflictChoice.RENAME])
+def test_what_is_here_already_as_it_is_offered_is_neither_asked_about_nor_copied(
+    pair: Pair, choice: ConflictChoice
+) -> None:
+    """The same database with the same secrets, received twice: reused whatever was chosen, and no version is written."""
+
+    async def main() -> tuple[Session, Session]:
+        await pair.right.vault.apply([Change(item, PutMode.CREATE) for item in STOCK])
+        sent, received = await pair.begin(ShareProtocol.KEYBATON)
+        decision = ReviewDecision(received.id, True, on_conflict=choice, default_choice=choice)
+        after = await pair.right.shares.review(decision)
+        return await pair.left.until(sent, State.SAVED), after
+
+    sent, received = pair.run(main)
+    assert (received.state, received.conflict, received.name) == (State.SAVED, "reused", "photos")
+    assert sent.conflict == "reused"
+    assert {item.version for item in pair.right.vault.items.values()} == {1}
+    assert len(pair.right.vault.items) == 4
 
 
 @pytest.mark.parametrize("protocol", ShareProtocol)

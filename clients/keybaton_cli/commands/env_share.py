@@ -11,18 +11,13 @@ from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli import output, prompts
 from keybaton_cli.commands.env_values import env_option, unknown
 from keybaton_cli.commands.receive import CODE_FD_OPTION, QR_OPTION, YES_OPTION, start_receiving
-from keybaton_cli.commands.send import SendOptions, start_sending, with_send_options
+from keybaton_cli.commands.send import SENDING_WARNING, SendOptions, start_sending, with_send_options
 from keybaton_cli.completion import complete_environment, complete_variable
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.project import file
 from keybaton_cli.project.context import VARIABLE, place, project_of
 from keybaton_cli.prompts import Asker
-
-_WARNING = (
-    "whoever types the code on the other device gets the values themselves. "
-    "Send them only to your own devices or to somebody you trust, and tell the code to nobody else."
-)
 
 
 @command(
@@ -45,19 +40,14 @@ def send_environment(
     to: str,
     digits: int | None,
     code_fd: int | None,
-    photosphere: bool,
     yes: bool,
 ) -> None:
     """Hand an environment, or the named variables of it, to another device on this network.
 
     Shows a code; type it on the other device, where `keybaton env receive` runs. There each variable is shown as new,
-    changed or the same before anything is saved. Photosphere's protocol carries no environments.
+    changed or the same before anything is saved.
     """
-    if photosphere:
-        raise UsageFailure(
-            "Photosphere has no environments: they go over Keybaton's own protocol only.", "Leave out --photosphere."
-        )
-    options = SendOptions(app, to, digits, code_fd, False, yes)
+    options = SendOptions(app, to, digits, code_fd, photosphere=False, yes=yes)
     where = place(app, environment)
     present = {variable.name: variable for variable in where.variables()}
     for name in names:
@@ -65,7 +55,7 @@ def send_environment(
             raise unknown(name, present)
     if not present:
         raise Failure("NOT_FOUND", f"{where.environment} has no variables yet.", "`keybaton env set` stores one.")
-    output.warn(_WARNING)
+    output.warn(SENDING_WARNING)
     what = output.count(len(names or present), "variable")
     if not yes and not Asker().confirm(f"Send {what} of {where.environment}?", default=True):
         raise Failure("INTERRUPTED", "Nothing was sent.")
@@ -98,7 +88,6 @@ def send_environment(
     type=click.Choice(("keep", "replace")),
     help="What to do with variables that have another value here. [default: ask; with --yes: keep]",
 )
-@click.option("--photosphere", is_flag=True, hidden=True)
 @QR_OPTION
 @YES_OPTION
 @pass_app
@@ -107,7 +96,6 @@ def receive_environment(
     environment: str | None,
     code_fd: int | None,
     on_conflict: str | None,
-    photosphere: bool,
     qr: bool,
     yes: bool,
 ) -> None:
@@ -117,10 +105,6 @@ def receive_environment(
     variable as new, changed or the same, and is saved only then. A project that this vault does not have is made with the
     id that its keybaton.toml names.
     """
-    if photosphere:
-        raise UsageFailure(
-            "Photosphere has no environments: they go over Keybaton's own protocol only.", "Leave out --photosphere."
-        )
     choice = "reuse" if on_conflict == "keep" else on_conflict
     target = _target(environment or os.environ.get(VARIABLE, ""))
     start_receiving(app, "env", code_fd=code_fd, on_conflict=choice, qr=qr, yes=yes, environment=target)

@@ -115,7 +115,7 @@ def start_receiving(
     )
     session = app.client().shares.start_receive(request)
     needs = receive_needs(app, photosphere=photosphere, on_conflict=on_conflict, yes=yes)
-    follow(app, session, reporter_for(app, noun, qr=qr), needs)
+    follow(app, session, reporter_for(app, noun, qr=qr, unasked=yes), needs)
 
 
 def _with_options(function: Any) -> Any:

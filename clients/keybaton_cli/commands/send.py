@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -15,20 +15,22 @@ from keybaton_cli.follow import Need, follow, reporter_for
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
 from keybaton_cli.items import DATABASE, SECRET, database_ref, links_of, secret_ref
 from keybaton_cli.prompts import Asker
-from keybaton_cli.secret_types import LINKS
+from keybaton_cli.secret_types import LINKS, PHOTOSPHERE_TYPES
 from keybaton_cli.share_words import PHOTOSPHERE_WARNING
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--to", default="", metavar="HOST[:PORT]", help="The receiver, where it cannot be discovered."),
     click.option("--digits", type=click.IntRange(4, 8), help="Length of the code. [default: 4]"),
     click.option("--code-fd", type=DESCRIPTOR, metavar="N", help="Read the code to use from file descriptor N."),
-    click.option("--photosphere", is_flag=True, help="Send to the Photosphere app (less safe; it says why)."),
     click.option("-y", "--yes", is_flag=True, help="Do not ask anything."),
+)
+_PHOTOSPHERE_OPTION = click.option(
+    "--photosphere", is_flag=True, help="Send to the Photosphere app (less safe; it says why)."
 )
 
 SENDING_WARNING = (
-    "whoever types the code on the other device gets the secret itself. "
-    "Send it only to your own devices or to somebody you trust, and tell the code to nobody else."
+    "whoever types the code on the other device gets the values themselves. "
+    "Send them only to your own devices or to somebody you trust, and tell the code to nobody else."
 )
 
 
@@ -70,34 +72,54 @@ class SendOptions:
     events=True,
     examples=(
         "keybaton secrets send                                # choose from a list",
+        "keybaton secrets send github-token npm-token         # several, under one code",
         "keybaton secrets send github-token --digits 6",
         "keybaton secrets send github-token --to 192.0.2.7:40123",
     ),
 )
-@click.argument("name", required=False, shell_complete=complete_secret)
+@click.argument("names", metavar="[NAME…]", nargs=-1, shell_complete=complete_secret)
 @with_send_options
+@_PHOTOSPHERE_OPTION
 @pass_app
-def send_secret(
-    app: App, name: str | None, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
+def send_secrets(
+    app: App, names: Sequence[str], to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool
 ) -> None:
-    """Hand a secret to another device on this network.
+    """Hand secrets to another device on this network.
 
     Shows a code; type it on the other device, where `keybaton secrets receive` runs. Nobody else on the network can read
-    what is sent. Ends when the other device has saved or declined it.
+    what is sent. Ends when the other device has saved or declined it. Photosphere's protocol carries one secret at a time.
     """
-    if name is None and not prompts.possible(app):
+    if not names and not prompts.possible(app):
         raise UsageFailure("A name is needed: there is no terminal to choose on.")
+    names = list(dict.fromkeys(names))
+    if photosphere and len(names) > 1:
+        raise UsageFailure("Photosphere's protocol carries one secret at a time.", "Send them one by one.")
     options = SendOptions(app, to, digits, code_fd, photosphere, yes)
     asker = Asker()
-    if name is None:
-        name = _chosen(app, asker, SECRET)
-    app.client().vault.get_item(secret_ref(name))
+    if not names:
+        names = [_chosen(app, asker, SECRET)]
+    _check_secrets(app, names, photosphere)
     output.warn(SENDING_WARNING)
     if photosphere:
         output.warn(PHOTOSPHERE_WARNING)
-    if not yes and not asker.confirm(f"Send {output.printable(name)}?", default=True):
+    listed = ", ".join(map(output.printable, names))
+    if not yes and not asker.confirm(f"Send {listed}?", default=True):
         raise Failure("INTERRUPTED", "Nothing was sent.")
-    start_sending(app, options.request(secret_ref(name)), "secrets")
+    start_sending(app, options.request(*map(secret_ref, names)), "secrets")
+
+
+def _check_secrets(app: App, names: Sequence[str], photosphere: bool) -> None:
+    """Failure for a name that nothing has, and for a type that Photosphere does not know."""
+    found = app.client().vault.batch_get([secret_ref(name) for name in names])
+    if found.missing:
+        name = found.missing[0].name
+        raise Failure("NOT_FOUND", f"There is no secret named {name}.", "`keybaton secrets list` shows names.")
+    for item in found.items:
+        if photosphere and item.secret.type not in PHOTOSPHERE_TYPES:
+            raise UsageFailure(
+                f"Photosphere does not know secrets of type {item.secret.type}.",
+                f"It knows {', '.join(PHOTOSPHERE_TYPES)}; without --photosphere every type can be sent.",
+            )
 
 
 @command(
@@ -111,6 +133,7 @@ def send_secret(
 )
 @click.argument("name", required=False, shell_complete=complete_database)
 @with_send_options
+@_PHOTOSPHERE_OPTION
 @pass_app
 def send_database(
     app: App, name: str | None, to: str, digits: int | None, code_fd: int | None, photosphere: bool, yes: bool

@@ -14,7 +14,7 @@ from keybaton_cli.completion import complete_session
 from keybaton_cli.failure import Failure
 from keybaton_cli.follow import follow, reporter_for
 from keybaton_cli.framework import CONTEXT_SETTINGS, App, LazyGroup, command, pass_app
-from keybaton_cli.share_words import ENDED, PROTOCOLS, STATES
+from keybaton_cli.share_words import ENDED, PROTOCOLS, STATES, several
 from keybaton_client.problem import NoAgentRuns
 
 _ROLES = {share_pb2.SHARE_ROLE_SEND: "send", share_pb2.SHARE_ROLE_RECEIVE: "receive"}
@@ -78,6 +78,8 @@ def _list(app: App) -> None:
 
 
 def _what(session: share_pb2.Session) -> str:
+    if session.names:
+        return several(session.names)
     if session.name:
         return session.name
     if session.offer.HasField("database"):

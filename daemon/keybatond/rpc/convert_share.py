@@ -124,6 +124,7 @@ def session_to(session: Session) -> share_pb2.Session:
         name=session.name,
         hint=session.hint,
         candidates=session.candidates,
+        names=session.names,
     )
 
 

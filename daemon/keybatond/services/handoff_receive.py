@@ -274,8 +274,12 @@ class _Receiving:
 
 
 def _listening(interfaces: list[Interface], port: int) -> list[str]:
-    """HOST:PORT for each address that another device can use as it stands: a link-local one has another scope there."""
+    """HOST:PORT for each address that another device can use as it stands: a link-local one has another scope there.
+
+    Where there is loopback alone, its addresses: another user of this machine can send to them.
+    """
+    alone = all(one.loopback for one in interfaces)
     hosts = dict.fromkeys(
-        one.address for one in interfaces if not one.loopback and not one.address.lower().startswith("fe80")
+        one.address for one in interfaces if one.loopback is alone and not one.address.lower().startswith("fe80")
     )
     return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]

@@ -52,7 +52,9 @@ class PhotosphereReceive:
         desk = _Desk(control, self._clock)
         server = await self._transport.serve(desk, common_name=COMMON_NAME, legacy=True)
         try:
-            up = [one.address for one in self._interfaces.up() if ":" not in one.address and not one.loopback]
+            interfaces = self._interfaces.up()
+            alone = all(one.loopback for one in interfaces)
+            up = [one.address for one in interfaces if ":" not in one.address and one.loopback is alone]
             control.show_listening([f"{host}:{server.port}" for host in dict.fromkeys(up)], server.fingerprint)
             desk.open(await self._code(job, control))
             return await self._serve(server, desk, control, deadline)

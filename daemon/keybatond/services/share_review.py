@@ -19,11 +19,15 @@ _WEIGHTS = ("", "reused", "renamed", "replaced")  # of several outcomes, the ses
 
 @dataclass(frozen=True)
 class Plan:
-    """What to write, in order, and how to sum it up. `name` is that of the main item as it stands afterwards."""
+    """What to write, in order, and how to sum it up. `name` is that of the main item as it stands afterwards.
+
+    `names`: of secrets alone, all of theirs.
+    """
 
     changes: tuple[Change, ...]
     conflict: str
     name: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def plan(decision: ReviewDecision, payload: Payload, vault: ShareVault) -> Plan:
         results.insert(0, main)
     elif not outcomes:
         raise _invalid("secrets", "none is chosen; choose one or decline")
-    return Plan(tuple(changes), max((r.conflict for r in results), key=_WEIGHTS.index), results[0].name)
+    names = tuple(outcome.name for outcome in results) if payload.database is None else ()
+    return Plan(tuple(changes), max((r.conflict for r in results), key=_WEIGHTS.index), results[0].name, names)
 
 
 def _invalid(field: str, problem: str) -> KeybatonError:
@@ -104,6 +109,8 @@ def _place_secret(part: SecretPart, told: SecretDecision, vault: ShareVault, use
     name = _fit(told.save_as or part.name, "save_as")
     there = find(vault, ItemKind.SECRET, name)
     choice = told.on_conflict
+    if there is not None and there.body == part.body and name not in used and not told.save_as:
+        return _Outcome(there.ref.name, None, "reused")  # nothing would change, whatever was chosen
     if there is None and name not in used:
         renamed = choice is ConflictChoice.RENAME and name != part.name
         return _created(part, name, "renamed" if renamed else "")
@@ -138,6 +145,8 @@ def _place_database(part: DatabasePart, decision: ReviewDecision, links: dict[st
     _check_body(body)
     there = find(vault, ItemKind.DATABASE, name)
     choice = decision.on_conflict
+    if there is not None and there.body == body:
+        return _Outcome(there.ref.name, None, "reused")  # nothing would change, whatever was chosen
     if there is None:
         conflict = "renamed" if choice is ConflictChoice.RENAME and name != part.name else ""
         return _new_database(name, body, conflict)

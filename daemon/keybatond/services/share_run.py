@@ -68,7 +68,16 @@ class Run:
         self.limit = self._clock.monotonic() + seconds
         self._show(replace(self.session, deadline_at_ms=self._clock.now_ms() + int(seconds * 1000)))
 
-    def end(self, state: State, *, reason: str = "", hint: str = "", conflict: str = "", name: str = "") -> None:
+    def end(
+        self,
+        state: State,
+        *,
+        reason: str = "",
+        hint: str = "",
+        conflict: str = "",
+        names: tuple[str, ...] = (),
+        name: str = "",
+    ) -> None:
         """Ends the session; the first call counts. The code is forgotten; a standing hint stays unless there is a new one."""
         if self.ended:
             return
@@ -80,6 +89,7 @@ class Run:
         self._show(
             replace(
                 now, state=state, reason=reason, hint=hint or now.hint, conflict=conflict, name=name or now.name,
+                names=names or now.names,
                 code="", deadline_at_ms=0, needs_code=False, needs_confirmation=False,
             )
         )  # fmt: skip

@@ -184,7 +184,7 @@ class ReceiveRun(Run):
                 if error.reason in _RACED:
                     raise KeybatonError(Reason.CONFLICT, name=wanted.name, kind="", key="", problem="changed") from None
                 raise
-        self.end(State.SAVED, conflict=wanted.conflict, name=wanted.name)
+        self.end(State.SAVED, conflict=wanted.conflict, name=wanted.name, names=wanted.names)
         return Ending(State.SAVED, wanted.conflict)
 
 

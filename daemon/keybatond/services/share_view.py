@@ -183,3 +183,4 @@ class Session:
     name: str = ""
     hint: str = ""
     candidates: int = 0
+    names: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from keybaton_core.host_port import split_host_port
@@ -106,6 +107,8 @@ class ShareService:
         code = self._code(start)
         offer = offer_alone(payload)
         first = self._first(Role.SEND, start.protocol, code=code, name=payload.name)
+        if payload.database is None:
+            first = replace(first, names=tuple(part.name for part in payload.secrets))
         run = Run(first, self._clock, timeout, confirm=start.confirm_peer)
         run.show_offer(offer)
         job = SendJob(payload, code, start.to or None, timeout, self._own_receivers, start.confirm_peer)

@@ -351,6 +351,7 @@ class Session(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     HINT_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
     id: builtins.str
     role: Global___ShareRole.ValueType
     protocol: Global___ShareProtocol.ValueType
@@ -387,6 +388,10 @@ class Session(google.protobuf.message.Message):
     def addresses(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """receive: HOST:PORT to give to `--to`, one per interface"""
 
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """secrets alone: send: as offered; receive, ended: as they stand here. `name` is the first"""
+
     def __init__(
         self,
         *,
@@ -409,9 +414,10 @@ class Session(google.protobuf.message.Message):
         name: builtins.str = ...,
         hint: builtins.str = ...,
         candidates: builtins.int = ...,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["offer", b"offer"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "candidates", b"candidates", "code", b"code", "conflict", b"conflict", "deadline_at_ms", b"deadline_at_ms", "fingerprint", b"fingerprint", "guesses_left", b"guesses_left", "hint", b"hint", "id", b"id", "name", b"name", "needs_code", b"needs_code", "needs_confirmation", b"needs_confirmation", "offer", b"offer", "peer_address", b"peer_address", "peer_name", b"peer_name", "protocol", b"protocol", "reason", b"reason", "role", b"role", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "candidates", b"candidates", "code", b"code", "conflict", b"conflict", "deadline_at_ms", b"deadline_at_ms", "fingerprint", b"fingerprint", "guesses_left", b"guesses_left", "hint", b"hint", "id", b"id", "name", b"name", "names", b"names", "needs_code", b"needs_code", "needs_confirmation", b"needs_confirmation", "offer", b"offer", "peer_address", b"peer_address", "peer_name", b"peer_name", "protocol", b"protocol", "reason", b"reason", "role", b"role", "state", b"state"]) -> None: ...
 
 Global___Session: typing_extensions.TypeAlias = Session
 
