@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import statistics
 import tempfile
+import time
 from pathlib import Path
 
 from keybaton_client.messages import PUT_ITEM, put_request
@@ -13,6 +16,9 @@ from keybaton_testing.bench.competitors import Pass, keyring_set
 from keybaton_testing.bench.measure import Row, interleaved, milliseconds, timed
 from keybaton_testing.bench.setting import VALUE, Setting, device_with
 from keybaton_testing.device import Device
+from keybaton_testing.vaults import made_vault
+from keybaton_testing.vaults import secret as vault_item
+from keybatond.services.vault import PutMode
 
 _UPSERT = 3
 _ROW_BYTES = 350  # about what one sealed row with its index entry takes
@@ -46,7 +52,28 @@ def durable_put(setting: Setting) -> list[Row]:
     return [
         Row(f"durable put with {many:,} secrets", "with 1,000", taken["large"] / taken["small"], 1.8, note=figures),
         Row(f"durable put with {many:,} secrets", "append and fsync", taken["large"] / taken["raw"], 3),
+        asyncio.run(_put_alone()),
     ]
+
+
+async def _put_alone() -> Row:
+    """The vault's own part of it: a put without socket and gRPC, in turns with an append and fsync beside the file."""
+    taken: dict[str, list[float]] = {"put": [], "raw": []}
+    with tempfile.TemporaryDirectory(prefix="kbb-") as folder:
+        vault = await made_vault(Path(folder, "vault.db"))
+        with Path(folder, "raw").open("ab", buffering=0) as raw:
+            for number in range(320):
+                start = time.perf_counter()
+                await vault.put(vault_item(f"put-{number}", VALUE), PutMode.CREATE)
+                middle = time.perf_counter()
+                raw.write(bytes(_ROW_BYTES))
+                os.fsync(raw.fileno())
+                taken["put"].append(middle - start)
+                taken["raw"].append(time.perf_counter() - middle)
+        await vault.shutdown()
+    put, alone = (statistics.median(taken[which][20:]) for which in ("put", "raw"))
+    note = f"{milliseconds(put)}, raw {milliseconds(alone)}"
+    return Row("durable put, the vault alone", "append and fsync", put / alone, 3, note=note)
 
 
 def batch_import(setting: Setting) -> list[Row]:
