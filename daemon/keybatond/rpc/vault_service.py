@@ -10,6 +10,7 @@ from typing import Any
 import grpc.aio
 
 from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
+from keybaton_core.items import ItemSummary
 from keybatond.errors import KeybatonError, Reason, refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
@@ -38,6 +39,13 @@ def _mode_from(number: int) -> PutMode:
         raise refused("mode", "is unknown") from None
 
 
+def _list_encoded(items: list[ItemSummary], token: str) -> bytes:
+    response = vault_pb2.ListItemsResponse(next_page_token=token)
+    for item in items:
+        fill_summary(response.items.add(), item)
+    return response.SerializeToString()
+
+
 class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
     """Hands vault calls to the vault."""
 
@@ -60,7 +68,8 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         return vault_pb2.DeleteItemResponse(summary=summary_to(summary), unlinked_databases=unlinked)
 
     async def ListItems(self, request: vault_pb2.ListItemsRequest, context: _Context) -> vault_pb2.ListItemsResponse:
-        items, token = self._vault.list(
+        answer = self._vault.list_encoded(
+            _list_encoded,
             kind_from(request.kind) if request.kind else None,
             request.vault,
             request.environment,
@@ -68,10 +77,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
             request.page_size,
             request.page_token,
         )
-        response = vault_pb2.ListItemsResponse(next_page_token=token)
-        for item in items:
-            fill_summary(response.items.add(), item)
-        return response
+        return vault_pb2.ListItemsResponse.FromString(answer)
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
         items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=client_kind(context))

@@ -6,7 +6,7 @@ not open, and STORAGE_* where the disk fails. An error leaves the vault as it wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary
@@ -121,6 +121,25 @@ class VaultService(WholeVault):
                 if wanted:
                     page.append(summary)
         return page, str(after) if more else ""
+
+    def list_encoded(
+        self,
+        encode: Callable[[Listed, str], bytes],
+        kind: ItemKind | None = None,
+        vault: str = "",
+        environment: str = "",
+        prefix: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> bytes:
+        """As `list`, the page and the token as `encode` writes them. What was written stays until the next change or lock."""
+        answers = self._opened().answers
+        asked = (encode, kind, vault, environment, prefix, page_size, page_token)
+        answer = answers.get(asked)
+        if answer is None:
+            answer = encode(*self.list(kind, vault, environment, prefix, page_size, page_token))
+            answers.keep(asked, answer)
+        return answer
 
     def versions(self, ref: ItemRef, page_size: int = 0, page_token: str = "") -> tuple[Versions, str]:
         """The versions of an item, newest first, also of a removed one, and the token of the next page. NOT_FOUND."""

@@ -20,6 +20,7 @@ from keybaton_core.vault_rows import RowSealer, Totals
 from keybaton_core.vault_wrap import unwrap, wrap
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, Progress
+from keybatond.services.vault_answers import ListAnswers
 from keybatond.services.vault_check import Check
 from keybatond.services.vault_copy import copy_vault
 from keybatond.services.vault_front import VaultHeader, decoded, header_in, record_of
@@ -33,10 +34,11 @@ T = TypeVar("T")
 
 @dataclass
 class OpenVault:
-    """An open vault: its keys, and the reads that are not yet written."""
+    """An open vault: its keys, the reads that are not yet written, and what was answered about its names."""
 
     sealer: RowSealer
     reads: deque[ReadRecord] = field(default_factory=lambda: deque(maxlen=PENDING_MAX))
+    answers: ListAnswers = field(default_factory=ListAnswers)
 
 
 class WholeVault:
@@ -54,6 +56,7 @@ class WholeVault:
         self._may_write.set()
         self._replacing = asyncio.Lock()
         self._replacements: set[asyncio.Task[Any]] = set()
+        store.subscribe(self._drop_answers)
 
     @property
     def is_open(self) -> bool:
@@ -102,6 +105,7 @@ class WholeVault:
         if was is not None:
             reads = list(was.reads)
             was.reads.clear()
+            was.answers.drop()
             self._store.submit(lambda writer: self._append_reads(writer, was.sealer, reads), was.sealer.keys.wipe)
 
     async def shutdown(self) -> None:
@@ -279,6 +283,11 @@ class WholeVault:
             finally:
                 self._may_write.set()
             return RestoreResult(totals.items, set_aside)
+
+    def _drop_answers(self) -> None:
+        """After each commit, before whoever asked for it is answered."""
+        if self._open is not None:
+            self._open.answers.drop()
 
     def _note_read(self, session: OpenVault, item: Item, client: str) -> None:
         session.reads.append(ReadRecord(self._clock.now_ms(), item.ref, item.id, item.version, client))
