@@ -15,6 +15,9 @@ GET_ENVIRONMENT = "/keybaton_api.agent.v1.EnvService/GetEnvironment"
 SECRET = 1  # ITEM_KIND_SECRET
 CREATE = 1  # PUT_MODE_CREATE
 
+_CONTINUED = sum(0x80 << 7 * place for place in range(5))  # what says of five octets that more follow
+_ID_START, _ID_SIZE = b"\x12\x20", 34  # an item's id with the key and the length before its 32 digits
+
 
 def _reference(kind: int, name: str) -> bytes:
     return number_field(1, kind) + bytes_field(2, name.encode())
@@ -42,13 +45,74 @@ def list_request(page_size: int, page_token: str) -> bytes:
 def list_answer(data: bytes) -> tuple[list[tuple[str, str, int, int]], str]:
     """(name, type, version, time of change in ms) of each item of a ListItemsResponse, and the token of the next page."""
     items = []
+    at, end = 0, len(data)
+    heads: dict[bytes, tuple[int, int]] = {}  # lengths, by the octets that say them
+    tails: dict[bytes, tuple[str, int, int]] = {}  # what was imported together is alike here
+    kinds: dict[bytes, str] = {}
+    while at < end:
+        head = data[at : at + 8]
+        lengths = heads.get(head)
+        if lengths is None:
+            lengths = _lengths(head)
+            if lengths is None:
+                break
+            heads[head] = lengths
+        id_at, after = at + lengths[0], at + lengths[1]
+        if after > end or data[id_at : id_at + 2] != _ID_START:
+            break
+        tail = data[id_at + _ID_SIZE : after]
+        rest = tails.get(tail)
+        if rest is None:
+            rest = _after_id(tail, kinds)
+            if rest is None:
+                break
+            tails[tail] = rest
+        kind, version, changed = rest
+        try:
+            items.append((data[at + 8 : id_at].decode(), kind, version, changed))
+        except UnicodeDecodeError:
+            break
+        at = after
     token = ""
-    for key, content in fields(data):
+    for key, content in fields(data[at:]):  # the token; and items of any other look, with all behind them
         if key == 1:
-            items.append(_summary(blob(content)))
+            items.append(_merged(fields(blob(content))))
         elif key == 2:
             token = text(content)
     return items, token
+
+
+def _lengths(head: bytes) -> tuple[int, int] | None:
+    """Where the id lies in a ListItemsResponse's next item that begins like this, and where that item ends.
+
+    None unless it is a secret with a short name and room for an id, as nearly all are.
+    """
+    if len(head) < 8 or head[:1] != b"\n" or head[2:3] != b"\n" or head[4:7] != b"\x08\x01\x12":
+        return None
+    item, reference, name = head[1], head[3], head[7]
+    if item > 0x7F or reference != 4 + name or 6 + name + _ID_SIZE > item:
+        return None
+    return 8 + name, 2 + item
+
+
+def _after_id(tail: bytes, kinds: dict[bytes, str]) -> tuple[str, int, int] | None:
+    """Type, version and time of change, which follow an item's id. None where a name follows too.
+
+    `kinds` holds the types that have been read, by the octets that say them.
+    """
+    if len(tail) > 9:
+        version_key, version, time_key, a, b, c, d, e, f = tail[:9]
+        kind = kinds.get(tail[9:])
+        # A version below 128, and a time of six octets: from 1971 to 2109.
+        if kind is not None and version_key == 0x18 and time_key == 0x20 and version | f < 0x80 <= a & b & c & d & e:
+            return kind, version, a + (b << 7) + (c << 14) + (d << 21) + (e << 28) + (f << 35) - _CONTINUED
+    found = fields(tail)
+    if any(key == 1 for key, _ in found):
+        return None
+    _, kind, version, changed = _merged(found)
+    if tail[9:] == bytes_field(5, kind.encode()):
+        kinds[tail[9:]] = kind
+    return kind, version, changed
 
 
 def put_request(name: str, kind: str, values: "Mapping[str, bytes]", mode: int) -> bytes:
@@ -85,7 +149,7 @@ def put_answer(data: bytes) -> tuple[str, str, int, int]:
     for key, content in fields(data):
         if key == 1:
             summary += blob(content)  # several parts of one message are merged by joining them
-    return _summary(summary)
+    return _merged(fields(summary))
 
 
 def environment_request(project: str, environment: str) -> bytes:
@@ -108,12 +172,15 @@ def environment_answer(data: bytes) -> dict[bytes, bytes]:
     return variables
 
 
-def _summary(data: bytes) -> tuple[str, str, int, int]:
+def _merged(summary: "list[tuple[int, int | bytes]]") -> tuple[str, str, int, int]:
+    """What an ItemSummary of these fields says."""
     name = kind = ""
     version = changed = 0
-    for key, content in fields(data):
+    for key, content in summary:
         if key == 1:
-            name = _reference_name(blob(content), name)
+            for part, value in fields(blob(content)):
+                if part == 2:
+                    name = text(value)
         elif key == 3:
             version = number(content)
         elif key == 4:
@@ -121,13 +188,3 @@ def _summary(data: bytes) -> tuple[str, str, int, int]:
         elif key == 5:
             kind = text(content)
     return name, kind, version, changed - (changed >> 63 << 64)
-
-
-def _reference_name(reference: bytes, name: str) -> str:
-    """The name in an ItemRef, or `name` where it holds none."""
-    if reference.startswith(b"\x08\x01\x12") and len(reference) == 4 + reference[3] < 0x84:
-        return text(reference[4:])  # a secret with a short name and nothing more: nearly all there are
-    for part, value in fields(reference):
-        if part == 2:
-            name = text(value)
-    return name
