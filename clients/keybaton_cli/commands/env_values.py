@@ -15,6 +15,7 @@ from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
 from keybaton_cli.project.context import Place, place
 from keybaton_cli.values import read_descriptor, stdin_is_piped, without_newline
+from keybaton_cli.versions import bring_back
 
 _FILE_MAX_BYTES = 256 * 1024 + 1
 
@@ -187,11 +188,13 @@ def remove(app: App, names: Sequence[str], environment: str | None) -> None:
 def undo(app: App, name: str, environment: str | None, version: int | None) -> None:
     """Bring an older version of a variable back, also of a removed one."""
     where = place(app, environment)
-    summary = app.client().vault.undo(variable_ref(where, name), version or 0)
+    back = bring_back(app, variable_ref(where, name), version)
     if app.json:
-        output.document({"name": name, "environment": where.environment, "version": summary.version})
+        told = {"name": name, "environment": where.environment, "version": back.summary.version}
+        output.document(told | {"restoredVersion": back.source})
     else:
-        output.say(f"{output.printable(name)} in {where.environment} is as it was (now version {summary.version}).")
+        item = f"{output.printable(name)} in {where.environment}"
+        output.say(f"{item} is back as it was: {back.words} (now version {back.summary.version}).")
 
 
 @command("history", examples=("keybaton env history DATABASE_URL",))

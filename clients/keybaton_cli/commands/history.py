@@ -10,6 +10,7 @@ from keybaton_cli.completion import complete_item
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.items import NOUNS, database_ref, secret_ref, summary_json
+from keybaton_cli.versions import bring_back
 from keybaton_client.problem import ClientError
 
 _DATABASE_HELP = "The database of this name, where a secret has it too."
@@ -124,16 +125,17 @@ def undo(app: App, name: str, version: int | None, database: bool, yes: bool) ->
             output.say("Nothing was changed.")
             return
     try:
-        summary = app.client().vault.undo(ref, version or 0)
+        back = bring_back(app, ref, version)
     except ClientError as error:
         if error.reason != "NOT_FOUND":
             raise
         missing = f"version {version} to bring back" if version else "version before this one"
         raise Failure("NOT_FOUND", f"{name} has no {missing}.", "`keybaton history NAME` lists its versions.") from None
     if app.json:
-        output.document(summary_json(summary))
+        output.document(summary_json(back.summary) | {"restoredVersion": back.source})
     else:
-        output.say(f"{output.printable(summary.ref.name)} is back as it was (now version {summary.version}).")
+        name = output.printable(back.summary.ref.name)
+        output.say(f"{name} is back as it was: {back.words} (now version {back.summary.version}).")
 
 
 def _found(app: App, name: str, database: bool) -> common_pb2.ItemRef:
