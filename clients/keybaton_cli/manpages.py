@@ -47,6 +47,9 @@ def _paragraphs(text: str) -> list[str]:
     """Help text as roff paragraphs; what stands between backquotes becomes bold."""
     lines: list[str] = []
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
+        if paragraph.startswith("\b\n"):  # click's mark for lines that stay as they are
+            lines += [".PP", ".nf", escaped(paragraph[2:].rstrip()), ".fi"]
+            continue
         pieces = " ".join(paragraph.split()).split("`")
         shown = [
             escaped(piece) if place % 2 == 0 else f"\\fB{escaped(piece)}\\fR" for place, piece in enumerate(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -52,6 +53,31 @@ LINKS: tuple[tuple[str, str, str, str], ...] = (
     ("encryptionKey", "--encryption-key", "encryption-key", "encryption key"),
     ("geocodingKey", "--geocoding-key", "api-key", "geocoding key"),
 )
+
+
+def fields_help() -> str:
+    """The fields of each type, a line each; optional ones with a question mark."""
+    return "\n".join(f"{name:<15} {field_names(name)}" for name in SECRET_TYPES)
+
+
+def field_names(secret_type: str) -> str:
+    """The fields of a type in one line; optional ones with a question mark."""
+    return ", ".join(spec.name + ("" if spec.required else "?") for spec in SECRET_TYPES[secret_type])
+
+
+def main_field(secret_type: str) -> FieldSpec | None:
+    """The field that a value by itself goes to: a file's content, else the only one that is needed."""
+    specs = SECRET_TYPES.get(secret_type, ())
+    fitting = [spec for spec in specs if spec.binary] or [spec for spec in specs if spec.required]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def doubt(fields: Mapping[str, bytes]) -> str:
+    """What is odd about a secret's values though they may be stored; empty when nothing is."""
+    pem = fields.get("privateKeyPem")
+    if pem is None or (b"-----BEGIN " in pem and b"-----END " in pem):
+        return ""
+    return "privateKeyPem is no PEM block (-----BEGIN …); it is stored as it is"
 
 
 def spec_of(secret_type: str, field: str) -> FieldSpec | None:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from keybaton_cli import output
-from keybaton_cli.failure import UsageFailure
-from keybaton_cli.secret_types import SECRET_TYPES
+from keybaton_cli.failure import Failure, UsageFailure
+from keybaton_cli.items import hidden
+from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec, field_names, main_field, spec_of
 
 # The agent takes 256 KiB for a secret's fields together; more is read only to say that it is too much.
 _INPUT_MAX_BYTES = 256 * 1024 + 2
@@ -20,17 +21,21 @@ def read_descriptor(number: int, option: str, limit: int = _INPUT_MAX_BYTES) -> 
     """Everything from an open descriptor, up to `limit` bytes. UsageFailure when it is not open for reading."""
     if number < 0:
         raise UsageFailure(f"{option}: {number} is no file descriptor.")
-    pieces: list[bytes] = []
-    size = 0
     try:
-        while size < limit and (piece := os.read(number, min(65536, limit - size))):
-            pieces.append(piece)
-            size += len(piece)
+        return _up_to(limit, number)
     except OSError as error:
         raise UsageFailure(
             f"{option}: file descriptor {number} cannot be read: {error.strerror}.",
             f"In a shell, `{option} 3 3<file` opens one.",
         ) from None
+
+
+def _up_to(limit: int, number: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while size < limit and (piece := os.read(number, min(65536, limit - size))):
+        pieces.append(piece)
+        size += len(piece)
     return b"".join(pieces)
 
 
@@ -75,22 +80,52 @@ def without_newline(value: bytes) -> bytes:
     return value[:-1] if value.endswith(b"\n") else value
 
 
-def given_fields(plain: Sequence[str], described: Sequence[str]) -> dict[str, bytes]:
-    """Fields from `--field KEY=VALUE` (with a warning) and `--field-fd KEY=N`. UsageFailure for a field named twice."""
+def given_fields(
+    secret_type: str, plain: Sequence[str], described: Sequence[str], filed: Sequence[str], file: str | None
+) -> dict[str, bytes]:
+    """Fields from `--field KEY=VALUE` (with a warning for a secret one), `--field-fd KEY=N`, `--field-file KEY=PATH` and
+    `--file PATH`. UsageFailure for a field named twice."""
     fields: dict[str, bytes] = {}
     for text in plain:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UsageFailure("--field takes KEY=VALUE.", "`--field-fd KEY=N` keeps the value off the command line.")
         _take(fields, key, os.fsencode(value))
-    if plain:
+    if any(hidden(secret_type, key) for key in fields):
         output.warn("values after --field can be read by other programs of this user; --field-fd keeps them private")
     for text in described:
         key, equals, number = text.partition("=")
         if not equals or not key or not number.isascii() or not number.isdigit():
             raise UsageFailure("--field-fd takes KEY=N, N being the number of an open file descriptor.")
         _take(fields, key, without_newline(read_descriptor(int(number), "--field-fd")))
+    for text in filed:
+        key, equals, path = text.partition("=")
+        if not equals or not key or not path:
+            raise UsageFailure("--field-file takes KEY=PATH.")
+        _take(fields, key, _file_value(spec_of(secret_type, key), path, "--field-file"))
+    if file is not None:
+        spec = main_field(secret_type)
+        if spec is None:
+            raise UsageFailure(
+                f"--file: {secret_type} has several fields: {field_names(secret_type)}.",
+                "`--field-file KEY=PATH` says which one it is.",
+            )
+        _take(fields, spec.name, _file_value(spec, file, "--file"))
     return fields
+
+
+def _file_value(spec: FieldSpec | None, path: str, option: str) -> bytes:
+    """A file's content; of one that is text without its final newline."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = _up_to(_INPUT_MAX_BYTES, number)
+        finally:
+            os.close(number)
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or str(error)
+        raise Failure("FILE_UNREADABLE", f"{option}: {path} cannot be read: {told}.") from None
+    return content if spec is not None and spec.binary else without_newline(content)
 
 
 def _take(fields: dict[str, bytes], key: str, value: bytes) -> None:

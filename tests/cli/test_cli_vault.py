@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,62 @@ def test_a_value_on_the_command_line_is_taken_with_a_warning(agent: FakeAgent, r
     assert result.code == 0
     assert "--field-fd" in result.err
     assert agent.field("key", "apiKey") == b"abc=d"
+
+
+def test_the_warning_is_for_secret_fields_alone(agent: FakeAgent, run: CommandLine) -> None:
+    """A region on the command line is nothing to warn of."""
+    fields = ("--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", f"secretAccessKey={descriptor(b'x')}")
+    assert run("secrets", "add", "cloud", "--type", "s3-credentials", *fields).err == ""
+    assert run("secrets", "edit", "cloud", "--field", "region=us").err == ""
+    assert "warning" in run("secrets", "edit", "cloud", "--field", "secretAccessKey=seen").err
+
+
+def test_values_come_from_files(agent: FakeAgent, run: CommandLine, tmp_path: Path) -> None:
+    """A file as it is, with its name; of text without its final newline; --field-file for one field of several."""
+    path = tmp_path / "id.bin"
+    path.write_bytes(b"\0\xff\n")
+    assert run("secrets", "add", "blob", "--type", "file", "--file", str(path)).code == 0
+    assert (agent.field("blob", "name"), agent.field("blob", "content")) == (b"id.bin", b"\0\xff\n")
+    path.write_bytes(b"other\n")
+    assert run("secrets", "edit", "blob", "--file", str(path)).code == 0
+    assert (agent.field("blob", "name"), agent.field("blob", "content")) == (b"id.bin", b"other\n")
+    named = ("--file", str(path), "--field", "name=mine")
+    assert run("secrets", "add", "named", "--type", "file", *named).err == ""
+    assert agent.field("named", "name") == b"mine"
+    assert run("secrets", "add", "phrase", "--type", "token", "--file", str(path)).code == 0
+    assert agent.field("phrase", "value") == b"other"
+    login = ("--field", "username=me", "--field-file", f"password={path}")
+    assert run("secrets", "add", "site", "--type", "login", *login).code == 0
+    assert agent.field("site", "password") == b"other"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--type", "login", "--file", "/dev/null"), 2, "username, password"),
+        (("--type", "login", "--field-file", "password"), 2, "KEY=PATH"),
+        (("--type", "token", "--file", "/does/not/exist"), 1, "No such file"),
+        (("--type", "token", "--file", "/"), 1, "/ cannot be read: Is a directory"),
+        (("--type", "token", "--file", "/dev/null", "--field-file", "value=/dev/null"), 2, "twice"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_told(
+    agent: FakeAgent, run: CommandLine, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    """Nothing is stored."""
+    result = run("secrets", "add", "new", *arguments)
+    assert result.code == code
+    assert told in result.err
+    assert agent.items == {}
+
+
+def test_a_key_that_is_no_pem_is_stored_with_a_warning(agent: FakeAgent, run: CommandLine) -> None:
+    """No error, as the agent takes any text; a block is taken without a word."""
+    result = run("secrets", "add", "odd", "--type", "encryption-key", "--field-fd", f"privateKeyPem={descriptor(b'x')}")
+    assert result.code == 0
+    assert "no PEM block" in result.err
+    pem = descriptor(b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n")
+    assert run("secrets", "add", "key", "--type", "encryption-key", "--field-fd", f"privateKeyPem={pem}").err == ""
 
 
 @pytest.mark.parametrize(
@@ -167,6 +224,19 @@ def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeA
     assert "missing" not in run("dbs", "view", "photos").out
     assert run("get", "s3", "--field", "region").out == "eu\n"
     assert run("undo", "never").code == 5
+
+
+def test_undo_says_which_version_came_back(agent: FakeAgent, run: CommandLine) -> None:
+    """Without --version the newest older one that is no removal; with --json its number as well."""
+    agent.put_secret("k", value="one")
+    for value in (b"two", b"three"):
+        run("secrets", "edit", "k", stdin=value)
+    assert "k is back as it was: version 2 of " in run("undo", "k", "--yes").out
+    assert agent.field("k", "value") == b"two"
+    assert run("undo", "k", "--version", "1", "--yes", "--json").document["restoredVersion"] == 1
+    assert agent.field("k", "value") == b"one"
+    run("secrets", "remove", "k", "--yes")
+    assert run("undo", "k", "--yes").out.endswith("(now version 7).\n")
 
 
 def test_a_database_is_stored_and_shown_with_its_links(agent: FakeAgent, run: CommandLine) -> None:

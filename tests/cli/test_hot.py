@@ -212,7 +212,7 @@ def test_add_stores_what_stdin_and_descriptors_bring(device: Device) -> None:
     """One final newline is dropped; the type's only field comes from standard input, others from descriptors."""
     assert device.run("secrets", "add", "a", "--type", "token", stdin=b"v\n\n") == Ran(0, b"Stored a.\n", b"")
     reading, writing = os.pipe()
-    os.write(writing, b"pem\n")
+    os.write(writing, b"-----BEGIN X-----\n-----END X-----\n")
     os.close(writing)
     ran = device.run(
         "secrets", "add", "b", "--type=encryption-key", "--field-fd", f"privateKeyPem={reading}", fds=(reading,)
@@ -225,7 +225,7 @@ def test_add_stores_what_stdin_and_descriptors_bring(device: Device) -> None:
     ]
     assert [[(f.key, f.value) for f in item.secret.fields] for item in device.vault.stored] == [
         [("value", b"v\n")],
-        [("privateKeyPem", b"pem")],
+        [("privateKeyPem", b"-----BEGIN X-----\n-----END X-----")],
     ]
 
 

@@ -167,11 +167,24 @@ def test_a_dotenv_file_becomes_plain_secrets() -> None:
     """Quotes, export, comments, the last of a repeated name; told by content or by name."""
     text = "# comment\nexport TOKEN='a b'\nURL=https://x # not this\nEMPTY=\nTOKEN=last\n"
     assert source(text).format == "dotenv"
-    assert secrets(found(text)) == {
+    items = found(text)
+    told = [(item.where, item.problem) for item in items if isinstance(item, ImportProblem)]
+    assert told == [("line 2", "TOKEN comes again in line 5, which counts")]
+    assert secrets(items) == {
         "TOKEN": ("plain", {"value": "last"}),
         "URL": ("plain", {"value": "https://x"}),
         "EMPTY": ("plain", {"value": ""}),
     }
+
+
+def test_lines_of_a_dotenv_file_that_are_no_assignments_are_told() -> None:
+    """By their numbers alone; comments, empty lines and values of several lines are none of them."""
+    text = "\ufeffA=1\r\n\r\n  # comment\nexport B\nhush hush\nC='one\ntwo'\nD=\"open\nsecond\n"
+    items = found(text)
+    told = [item for item in items if isinstance(item, ImportProblem)]
+    assert [problem.where for problem in told] == ["line 4", "line 5", "line 9"]
+    assert not any("hush" in problem.problem for problem in told)
+    assert set(secrets([item for item in items if item not in told])) == {"A", "C", "D"}
 
 
 def test_a_dotenv_file_that_is_no_text_is_refused_as_a_whole(tmp_path: Path) -> None:

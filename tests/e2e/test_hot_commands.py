@@ -67,6 +67,7 @@ def test_what_was_added_is_got_and_listed(opened: Device) -> None:
     )
     os.close(reading)
     assert (added.returncode, added.stdout) == (0, "Stored a key.\n")
+    assert "no PEM block" in added.stderr
     assert opened.keybaton("get", "a note").stdout == value + "\n"
     assert opened.keybaton("get", "a key", "--field", "privateKeyPem").stdout == "pem\n"
     listed = [line.split("\t")[:2] for line in opened.keybaton("secrets", "list").stdout.splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -12,10 +13,23 @@ from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.items import SECRET, fields_of, hidden, secret_item, secret_ref, summary_json
-from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec
+from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec, doubt, field_names, fields_help, spec_of
 
 FIELD_HELP = "Set a field. Visible to other programs of this user: prefer --field-fd. May be repeated."
 FIELD_FD_HELP = "Read a field's value from file descriptor N. May be repeated."
+FIELD_FILE_HELP = "Read a field's value from a file. May be repeated."
+FILE_HELP = "Read the value from a file: that of the only needed field, or a file's content."
+_ADD_HELP = f"""Store a new secret.
+
+A type with one field takes its value from standard input when that is a pipe or a file. On a terminal, fields that
+no option gave are asked for, without showing what is typed where it is a secret. With --file, the field `name` of
+type `file` is the file's name unless it is given.
+
+The types and their fields ("?" marks optional ones):
+
+\b
+{fields_help()}
+"""
 
 
 @command(
@@ -23,25 +37,34 @@ FIELD_FD_HELP = "Read a field's value from file descriptor N. May be repeated."
     examples=(
         "keybaton secrets add github-token --type token              # asks for the value, hidden",
         "pass show github | keybaton secrets add github --type token",
-        "keybaton secrets add photos-key --type encryption-key --field-fd privateKeyPem=3 3<key.pem",
+        "keybaton secrets add photos-key --type encryption-key --file key.pem",
+        "keybaton secrets add kubeconfig --type file --file ~/.kube/config",
     ),
+    help=_ADD_HELP,
 )
 @click.argument("name")
 @click.option("--type", "secret_type", type=click.Choice(list(SECRET_TYPES)), help="What kind of secret it is.")
 @click.option("--field", "plain", multiple=True, metavar="KEY=VALUE", help=FIELD_HELP)
 @click.option("--field-fd", "described", multiple=True, metavar="KEY=N", help=FIELD_FD_HELP)
+@click.option("--field-file", "filed", multiple=True, metavar="KEY=PATH", help=FIELD_FILE_HELP)
+@click.option("--file", metavar="PATH", help=FILE_HELP)
 @pass_app
-def add(app: App, name: str, secret_type: str | None, plain: tuple[str, ...], described: tuple[str, ...]) -> None:
-    """Store a new secret.
-
-    A type with one field takes its value from standard input when that is a pipe or a file. On a terminal, fields that
-    no option gave are asked for, without showing what is typed where it is a secret.
-    """
+def add(
+    app: App,
+    name: str,
+    secret_type: str | None,
+    plain: tuple[str, ...],
+    described: tuple[str, ...],
+    filed: tuple[str, ...],
+    file: str | None,
+) -> None:
     asker = prompts.Asker()
     if secret_type is None:
         prompts.demand(app, "The type", f"`--type TYPE` names it: {', '.join(SECRET_TYPES)}.")
         secret_type = asker.choose("Type:", [(_described(known), known) for known in SECRET_TYPES])
-    fields = values.given_fields(plain, described)
+    fields = values.given_fields(secret_type, plain, described, filed, file)
+    if file is not None and spec_of(secret_type, "name"):
+        fields.setdefault("name", os.fsencode(os.path.basename(file)))  # noqa: PTH119 (pathlib costs more to import)
     if not fields:
         fields = values.field_from_stdin(secret_type)
     missing = [spec for spec in SECRET_TYPES[secret_type] if spec.required and spec.name not in fields]
@@ -49,9 +72,12 @@ def add(app: App, name: str, secret_type: str | None, plain: tuple[str, ...], de
         fields = ask_fields(asker, SECRET_TYPES[secret_type], {})
     elif missing:
         listed = ", ".join(spec.name for spec in missing)
-        hint = f"`--field-fd {missing[0].name}=N` reads it from a file descriptor"
+        hint = f"`--field-fd {missing[0].name}=N` reads it from a file descriptor, `--field-file` from a file"
         hint += "; so does standard input." if len(SECRET_TYPES[secret_type]) == 1 else "."
         raise UsageFailure(f"{secret_type} needs: {listed}.", hint)
+    odd = doubt(fields)
+    if odd:
+        output.warn(odd)
     summary = app.client().vault.put_item(secret_item(name, secret_type, fields))
     if app.json:
         output.document(summary_json(summary))
@@ -60,8 +86,7 @@ def add(app: App, name: str, secret_type: str | None, plain: tuple[str, ...], de
 
 
 def _described(secret_type: str) -> str:
-    names = ", ".join(spec.name + ("" if spec.required else "?") for spec in SECRET_TYPES[secret_type])
-    return f"{secret_type:<15} {names}"
+    return f"{secret_type:<15} {field_names(secret_type)}"
 
 
 def ask_fields(asker: prompts.Asker, specs: tuple[FieldSpec, ...], present: dict[str, bytes]) -> dict[str, bytes]:

@@ -6,12 +6,12 @@ import click
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
 from keybaton_cli import output, prompts, values
-from keybaton_cli.commands.secrets import FIELD_FD_HELP, FIELD_HELP, ask_fields
+from keybaton_cli.commands.secrets import FIELD_FD_HELP, FIELD_FILE_HELP, FIELD_HELP, FILE_HELP, ask_fields
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.items import fields_of, secret_item, secret_ref, summary_json
-from keybaton_cli.secret_types import SECRET_TYPES
+from keybaton_cli.secret_types import SECRET_TYPES, doubt
 
 
 @command(
@@ -19,13 +19,15 @@ from keybaton_cli.secret_types import SECRET_TYPES
     examples=(
         "keybaton secrets edit github-token                          # asks, Enter keeps a field as it is",
         "pass show github | keybaton secrets edit github-token",
-        "keybaton secrets edit photos-s3 --field-fd secretAccessKey=3 3<new-key",
+        "keybaton secrets edit photos-s3 --field-file secretAccessKey=new-key",
         "keybaton secrets edit github-token --rename github",
     ),
 )
 @click.argument("name", shell_complete=complete_secret)
 @click.option("--field", "plain", multiple=True, metavar="KEY=VALUE", help=FIELD_HELP)
 @click.option("--field-fd", "described", multiple=True, metavar="KEY=N", help=FIELD_FD_HELP)
+@click.option("--field-file", "filed", multiple=True, metavar="KEY=PATH", help=FIELD_FILE_HELP)
+@click.option("--file", metavar="PATH", help=FILE_HELP)
 @click.option("--remove-field", multiple=True, metavar="KEY", help="Leave out an optional field. May be repeated.")
 @click.option("--rename", metavar="NAME", help="A new name; links of databases follow.")
 @pass_app
@@ -34,13 +36,15 @@ def edit(
     name: str,
     plain: tuple[str, ...],
     described: tuple[str, ...],
+    filed: tuple[str, ...],
+    file: str | None,
     remove_field: tuple[str, ...],
     rename: str | None,
 ) -> None:
     """Change fields of a secret, or its name. The version before stays in its history."""
-    changes = values.given_fields(plain, described)
     item = app.client().vault.get_item(secret_ref(name))
     secret_type, fields = item.secret.type, fields_of(item)
+    changes = values.given_fields(secret_type, plain, described, filed, file)
     if not (changes or remove_field or rename):
         changes = values.field_from_stdin(secret_type)
     if changes or remove_field or rename:
@@ -53,6 +57,9 @@ def edit(
         asker = prompts.Asker()
         rename = asker.text("Name:", default=name)
         fields = ask_fields(asker, SECRET_TYPES.get(secret_type, ()), fields)
+    odd = doubt(changes)
+    if odd:
+        output.warn(odd)
     summary = store_edited(app, item, secret_item(rename or name, secret_type, fields))
     if app.json:
         output.document(summary_json(summary))

@@ -15,6 +15,7 @@ from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.importers import FORMATS, Found, ImportedItem, ImportProblem, Source, open_source
 from keybaton_cli.items import DATABASE, SECRET, database_ref, secret_item
+from keybaton_cli.secret_types import doubt
 from keybaton_client.problem import ClientError
 
 BATCH_ITEMS = 1000  # of the API
@@ -110,6 +111,9 @@ def _items(app: App, source: Source, outcome: _Outcome) -> Iterator[common_pb2.I
         if isinstance(found, ImportProblem):
             outcome.problems.append(found)
         else:
+            odd = doubt(found.fields)
+            if odd:
+                outcome.problems.append(ImportProblem(found.name, odd, skipped=False))
             yield _converted(found)
     progress(0)
 

@@ -94,6 +94,17 @@ def parse_node(text: str) -> list[Binding]:
     return bindings
 
 
+def unread_lines(text: str) -> list[int]:
+    """Lines, from 1, of which the Node dialect takes nothing though they are neither empty nor comments."""
+    text = re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff"))
+    rest = _NODE_LINE.sub(lambda match: "\n" * match[0].count("\n"), text)
+    return [
+        number
+        for number, line in enumerate(rest.split("\n"), 1)
+        if _JS_SPACES.sub("", line) and not _JS_SPACES.sub("", line).startswith("#")
+    ]
+
+
 def parse_python(text: str) -> list[Binding]:
     """Assignments as python-dotenv reads them, with `${NAME}` and `${NAME:-default}` expanded from the lines above.
 

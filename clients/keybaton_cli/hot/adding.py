@@ -32,7 +32,10 @@ def add_secret(arguments: list[str]) -> int | None:
     if sources is None:
         return None
     name = options[""][0]
-    request = put_request(name, kind, {key: _read(number) for key, number in sources.items()}, CREATE)
+    fields = {key: _read(number) for key, number in sources.items()}
+    if kind == "encryption-key":
+        _look_at(fields)
+    request = put_request(name, kind, fields, CREATE)
     stored = call(agent(options.get("--socket")), PUT_ITEM, request, put_answer, WRITE_SECONDS)[0]
     if not stored.isprintable():
         from keybaton_cli.output import printable
@@ -40,6 +43,17 @@ def add_secret(arguments: list[str]) -> int | None:
         stored = printable(stored)
     write(f"Stored {stored}.\n".encode())
     return 0
+
+
+def _look_at(fields: dict[str, bytes]) -> None:
+    """Warns of a key that is none."""
+    from keybaton_cli.secret_types import doubt
+
+    odd = doubt(fields)
+    if odd:
+        from keybaton_cli.output import warn
+
+        warn(odd)
 
 
 def _sources(kind: str, described: list[str]) -> dict[str, int] | None:

@@ -50,6 +50,7 @@ def _items(path: str, named: str) -> "tuple[str, list[ImportedItem]] | None":
     import sys
 
     from keybaton_cli.importers import FORMATS, ImportedItem, open_source
+    from keybaton_cli.secret_types import doubt
 
     if named and named not in FORMATS:
         return None
@@ -58,6 +59,8 @@ def _items(path: str, named: str) -> "tuple[str, list[ImportedItem]] | None":
     names: set[str] = set()
     for item in source.items:
         if not isinstance(item, ImportedItem) or item.is_database or item.name in names or len(items) == _BATCH_ITEMS:
+            return None
+        if doubt(item.fields):
             return None
         names.add(item.name)
         items.append(item)

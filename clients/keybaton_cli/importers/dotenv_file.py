@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keybaton_cli.dotenv.reading import DotenvRefused, decode, last_values, parse_node
-from keybaton_cli.importers.model import Found, ImportedItem, ImportRefused, checked
+from keybaton_cli.dotenv.reading import DotenvRefused, decode, last_values, parse_node, unread_lines
+from keybaton_cli.importers.model import Found, ImportedItem, ImportProblem, ImportRefused, checked
 
 
 def read(data: bytes) -> Iterator[Found]:
-    """One item for each name, with the value that counts; in the order of the names' last lines."""
+    """One item for each name, with the value that counts; problems for lines that are none and for values that do not count."""
     try:
-        bindings = last_values(parse_node(decode(data)))
+        text = decode(data)
+        bindings = parse_node(text)
     except DotenvRefused as refused:
         raise ImportRefused(f"The .env file cannot be read: {refused}.") from None
-    for name, binding in bindings.items():
+    counting = last_values(bindings)
+    for line in unread_lines(text):
+        yield ImportProblem(f"line {line}", "is not an assignment (NAME=value)")
+    for binding in bindings:
+        last = counting[binding.name].line
+        if binding is not counting[binding.name]:
+            yield ImportProblem(f"line {binding.line}", f"{binding.name} comes again in line {last}, which counts")
+    for name, binding in counting.items():
         yield checked(ImportedItem(name, "plain", {"value": (binding.value or "").encode()}))
 
 
