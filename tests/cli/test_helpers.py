@@ -334,7 +334,7 @@ def test_aws_and_kubectl_say_what_is_wrong(helpers: Helpers) -> None:
     helpers.agent.put_secret("pair", "encryption-key", privateKeyPem="key", publicKeyPem="-----BEGIN PUBLIC KEY-----")
     for arguments, code in (
         (("aws",), 2),
-        (("aws", "--help"), 2),
+        (("aws", "--other"), 2),
         (("aws", "a", "b"), 2),
         (("aws", "missing"), 5),
         (("aws", "x" * 300), 5),
@@ -471,6 +471,18 @@ def test_a_caller_that_leaves_is_no_traceback(helpers: Helpers) -> None:
     os.close(writing)
     assert done.returncode in (1, -signal.SIGPIPE)
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_helper_tells_how_it_is_called(helpers: Helpers, name: str) -> None:
+    """In one form: on standard output when it was asked, else as a usage error."""
+    asked = helpers.run(name, "--help")
+    assert asked.returncode == 0
+    assert asked.stdout.startswith(b"usage: ")
+    assert f"`keybaton setup {name}".encode() in asked.stdout
+    wrong = helpers.run(name)
+    assert wrong.returncode == 2
+    assert asked.stdout.splitlines()[0] in wrong.stderr
 
 
 def test_an_unknown_helper_is_a_usage_error(helpers: Helpers) -> None:

@@ -17,6 +17,12 @@ def serve(arguments: list[str]) -> int:
         "".join(arguments).encode()
     except UnicodeEncodeError:
         raise ClientError("USAGE", "The command line is not UTF-8 text.") from None
+    if name in NAMES and arguments[1:] in (["--help"], ["-h"]):
+        from keybaton_cli.helpers.usage import help_text
+        from keybaton_cli.hot import write
+
+        write(help_text(name).encode())
+        return 0
     if name == "git":
         from keybaton_cli.helpers.git import main
     elif name == "docker":

@@ -14,7 +14,9 @@ def main(arguments: list[str]) -> int:
     """Prints the credentials of the secret."""
     try:
         if len(arguments) != 1 or arguments[0].startswith("-"):
-            raise ClientError("USAGE", "usage: keybaton-aws-credentials NAME", "`keybaton setup aws NAME` sets it up.")
+            from keybaton_cli.helpers.usage import usage_error
+
+            raise usage_error("aws")
         write(document(_credentials(arguments[0])))
     except ClientError as error:
         say(sentence(error))

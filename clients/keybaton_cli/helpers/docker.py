@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> int:
     """Serves one request."""
     action = arguments[0] if len(arguments) == 1 else ""
     if action not in _ACTIONS:
-        raise ClientError(
-            "USAGE", "usage: docker-credential-keybaton " + "|".join(_ACTIONS), "See `keybaton setup docker`."
-        )
+        from keybaton_cli.helpers.usage import usage_error
+
+        raise usage_error("docker")
     try:
         write(_answer(action))
     except _Said as said:

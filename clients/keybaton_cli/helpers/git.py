@@ -9,14 +9,14 @@ from keybaton_cli.helpers.plain import attended, read, say, sentence, write
 from keybaton_cli.helpers.vault import Vault
 from keybaton_client.problem import ClientError
 
-_USAGE = "usage: git-credential-keybaton get|store|erase\n"
-
 
 def main(arguments: list[str]) -> int:
     """Serves one request. Exit code 1 where it was refused or not done; git then says so or asks its next helper."""
     action = arguments[0] if len(arguments) == 1 else ""
     if not action:
-        raise ClientError("USAGE", _USAGE.strip(), "`keybaton setup git` tells git to use it.")
+        from keybaton_cli.helpers.usage import usage_error
+
+        raise usage_error("git")
     if action == "capability":
         write(b"version 0\n")  # none of the optional ones
         return 0

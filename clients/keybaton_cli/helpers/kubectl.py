@@ -21,7 +21,9 @@ def main(arguments: list[str]) -> int:
     """Prints an ExecCredential."""
     try:
         if len(arguments) != 1 or arguments[0].startswith("-"):
-            raise ClientError("USAGE", "usage: keybaton-kubectl-credentials NAME", "See `keybaton setup kubectl`.")
+            from keybaton_cli.helpers.usage import usage_error
+
+            raise usage_error("kubectl")
         version = _version(posix.environ.get(_INFO, b""))
         status = _status(arguments[0])
         write(document({"apiVersion": f"{_GROUP}/{version}", "kind": "ExecCredential", "status": status}))
