@@ -66,7 +66,8 @@ def _start(path: str, env: Mapping[str, str], deadline: float) -> None:
         raise ClientError(
             "NO_AGENT",
             f"The agent did not start: {said.rpartition(chr(10))[2] or 'it gave no reason'}",
-            hint.partition("\n")[0] or "`keybatond --foreground` shows more.",
+            hint.partition("\n")[0]
+            or ("" if said.startswith("keybatond: ") else "`keybatond --foreground` shows more."),
         )
     # Another client was quicker: its agent holds the lock and is about to listen.
     while not listening(path):

@@ -177,6 +177,7 @@ class TestDamage:
         with pytest.raises(KeybatonError) as caught:
             await vault.open(key())
         assert caught.value.reason is Reason.STORAGE_FAILED
+        assert caught.value.data["obstacle"].startswith(f"{target} is a symbolic link")
         await vault.shutdown()
 
 

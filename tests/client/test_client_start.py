@@ -46,22 +46,26 @@ def test_the_option_goes_before_the_variable_and_that_before_the_default() -> No
     assert socket_path({"XDG_RUNTIME_DIR": "/run/user/7"}) == "/run/user/7/keybaton/agent.sock"
 
 
+_MORE = "`keybatond --foreground` shows more."
+
+
 @pytest.mark.parametrize(
     ("said", "message", "hint"),
     [
         ("keybatond: no.\nhint: Do that.\n", "The agent did not start: keybatond: no.", "Do that."),
-        ("Traceback\n  line\nOSError: no\n", "The agent did not start: OSError: no", ""),
-        ("", "The agent did not start: it gave no reason", ""),
+        ("keybatond: no.\n", "The agent did not start: keybatond: no.", ""),
+        ("Traceback\n  line\nOSError: no\n", "The agent did not start: OSError: no", _MORE),
+        ("", "The agent did not start: it gave no reason", _MORE),
     ],
 )
 def test_why_an_agent_did_not_start_is_told_with_its_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str, hint: str
 ) -> None:
-    """The reason is not lost to the hint behind it."""
+    """The reason is not lost to the hint behind it; the agent's log is pointed to where it said nothing of its own."""
     program = tmp_path / "keybatond"
     program.write_text(f"#!/bin/sh\nprintf '%s' '{said}' >&2\nexit 1\n")
     program.chmod(0o700)
     monkeypatch.setattr("keybaton_client.start.agent_command", lambda: str(program))
     with pytest.raises(ClientError) as caught:
         ensure_agent({"XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"})
-    assert (caught.value.message, caught.value.hint) == (message, hint or "`keybatond --foreground` shows more.")
+    assert (caught.value.message, caught.value.hint) == (message, hint)

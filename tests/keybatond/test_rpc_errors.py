@@ -79,3 +79,10 @@ def test_metadata_stays_below_the_limit_of_trailers() -> None:
     """gRPC drops trailers above 8 KiB, and with them the reason."""
     found = wire_error(KeybatonError(Reason.FIELD_UNKNOWN, fields="x" * 10000, name="ü" * 10000))
     assert len(found.trailing()[0][1]) < 4096
+
+
+def test_what_lies_in_the_place_of_the_vault_is_told_as_that() -> None:
+    """The reason stays; nobody is sent to look for a broken disk."""
+    told = wire_error(KeybatonError(Reason.STORAGE_FAILED, problem="x", obstacle="/v/vault.db is a folder"))
+    assert (told.reason, told.message) == (Reason.STORAGE_FAILED, "The vault cannot be used: /v/vault.db is a folder.")
+    assert "disk" in wire_error(KeybatonError(Reason.STORAGE_FAILED, problem="x")).message

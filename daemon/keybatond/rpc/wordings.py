@@ -137,3 +137,10 @@ WORDINGS: Mapping[Reason, Wording] = {
         _S.INTERNAL, "The agent failed in a way it does not know.", "Its log says where; please report it."
     ),
 }
+
+# STORAGE_FAILED because something lies where the vault's file belongs.
+OBSTACLE = Wording(
+    _S.UNAVAILABLE,
+    "The vault cannot be used: {obstacle}.",
+    "It was left as it is; move it away, or bring the file back.",
+)

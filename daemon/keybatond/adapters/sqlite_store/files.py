@@ -16,6 +16,12 @@ from keybatond.errors import KeybatonError, Reason
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+_KINDS: Final = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
 _LOG_MODE: Final = 2  # header bytes 18 and 19 of a file in WAL mode
 
 # https://www.sqlite.org/fileformat.html, section 1.3
@@ -69,7 +75,9 @@ def check_own(path: Path) -> None:
         except FileNotFoundError:
             continue
         if not stat.S_ISREG(mode):
-            raise KeybatonError(Reason.STORAGE_FAILED, problem="not a regular file")
+            what = next((words for kind, words in _KINDS.items() if stat.S_IFMT(mode) == kind), "a device")
+            obstacle = f"{part} is {what}, and only a regular file is used"
+            raise KeybatonError(Reason.STORAGE_FAILED, problem="not a regular file", obstacle=obstacle)
 
 
 def check_head(path: Path, *, own: bool) -> None:
