@@ -10,8 +10,8 @@ import pytest
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli.exits import SHARE_REASONS
 from keybaton_cli.secret_types import PHOTOSPHERE_TYPES
-from keybaton_cli.share_report import fitted
-from keybaton_cli.share_words import _ENDINGS, ENDED, STATES
+from keybaton_cli.share_report import TextReporter, fitted
+from keybaton_cli.share_words import _ENDINGS, ENDED, STATES, changes_line, several
 from keybaton_core import photosphere_payload
 from keybaton_testing.command_line import CommandLine, descriptor
 from keybaton_testing.fake_agent import FakeAgent, fake_agent, refuse
@@ -191,6 +191,29 @@ def test_yes_accepts_and_reuses_by_default(agent: FakeAgent, run: CommandLine) -
     shown = next(event for event in result.events if event["event"] == "review")
     assert shown["database"]["name"] == "photos"
     assert shown["secrets"][0]["name"] == "photos-s3"
+
+
+def test_a_receiver_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody reviews with --yes; where there is loopback alone, the address is for this machine."""
+    reporter = TextReporter("secrets", unasked=True)
+    for state in ("ANNOUNCING", "AUTHENTICATED", "REVIEW"):
+        named = share_pb2.ShareState.Value(f"SHARE_STATE_{state}")
+        addresses = ["127.0.0.1:4"]
+        reporter.changed(share_pb2.Session(role=share_pb2.SHARE_ROLE_RECEIVE, state=named, addresses=addresses))
+    told = capsys.readouterr().err
+    assert "This device can be reached only from this machine, at 127.0.0.1:4" in told
+    assert "The code is right; waiting for what is handed over" in told
+    assert "Saving" in told
+    assert "review" not in told
+
+
+def test_what_would_change_is_told_with_names_for_people() -> None:
+    """Links by what they are; everything else as the agent says it."""
+    assert (
+        changes_line(["encryptionKey: a -> b", "s3: none -> c"]) == "encryption key: a -> b, S3 credentials: none -> c"
+    )
+    assert changes_line(["description", "path: s3:a -> s3:b"]) == "description, path: s3:a -> s3:b"
+    assert several([str(number) for number in range(12)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
 
 
 @pytest.mark.parametrize("choice", ["replace", "rename"])

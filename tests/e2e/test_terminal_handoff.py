@@ -105,6 +105,30 @@ def test_a_database_is_handed_over_by_two_people(desks: tuple[Desk, Desk]) -> No
     assert '"geocodingKey": "maps (2)"' in right.host.keybaton("dbs", "view", "photos", "--json").stdout
 
 
+def test_a_database_that_is_here_already_is_not_asked_about(desks: tuple[Desk, Desk]) -> None:
+    """The same with the same secrets: saving asks nothing, and there is no copy and no new version."""
+    left, right = desks
+    fields = ["--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", "secretAccessKey=0"]
+    for arguments, value in (
+        (["secrets", "add", "cloud", "--type", "s3-credentials", *fields], "hush"),
+        (["secrets", "edit", "maps"], "from the laptop"),
+        (["dbs", "add", "photos", "--path", "s3:b:/p", "--s3", "cloud", "--geocoding-key", "maps"], ""),
+    ):
+        assert right.host.keybaton(*arguments, stdin=value).returncode == 0
+    left.keybaton("dbs send photos --yes")
+    left.terminal.wait_for("Waiting for the other device")
+    right.keybaton("dbs receive")
+    right.terminal.wait_for("Code shown on the other device:")
+    right.terminal.line(shown_code(left.terminal.screen()))
+    right.terminal.wait_for("Save it?")
+    assert "exists and is the same" in right.terminal.screen()
+    right.terminal.press("Enter")
+    right.terminal.wait_for("\nsaved photos (what existed here was kept)")
+    left.terminal.wait_for("\nsaved photos on desktop")
+    shown = right.host.keybaton("dbs", "list", "--json").stdout
+    assert (shown.count('"name"'), '"version": 1' in shown) == (1, True)
+
+
 def test_of_several_secrets_some_are_chosen_at_the_terminal(desks: tuple[Desk, Desk]) -> None:
     """One code for both; the receiver unticks one and keeps its own of the other, and each end names what it knows."""
     left, right = desks
