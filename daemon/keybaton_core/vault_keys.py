@@ -82,14 +82,25 @@ class VaultKeys:
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
         """What `seal` was given. Raises SealBroken, and KeysWiped."""
+        return self._unsealed(self._cipher(), sealed, associated)
+
+    def open_two(self, one: bytes, of_one: bytes, other: bytes, of_other: bytes) -> tuple[bytes, bytes]:
+        """`open` of two seals, each with what it is associated with; one cipher for both, which is gone when this returns."""
+        cipher = self._cipher()
+        return self._unsealed(cipher, one, of_one), self._unsealed(cipher, other, of_other)
+
+    def _cipher(self) -> AESGCM:
         if self._wiped:
             raise KeysWiped
+        return AESGCM(self._row)
+
+    def _unsealed(self, cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
             raise SealBroken
         try:
-            return AESGCM(self._row).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
         except InvalidTag:
-            if self._wiped:  # by another thread, between the look above and here
+            if self._wiped:  # by another thread, after the cipher was asked for
                 raise KeysWiped from None
             raise SealBroken from None
 

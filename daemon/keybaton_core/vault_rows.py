@@ -16,7 +16,15 @@ from keybaton_core.labels import (
     VAULT_SUMMARY,
     VAULT_TOTALS,
 )
-from keybaton_core.vault_codec import Summary, decode_body, decode_summary, encode_body, encode_summary
+from keybaton_core.vault_codec import (
+    Summary,
+    decode_body,
+    decode_summary,
+    decode_values,
+    encode_body,
+    encode_summary,
+    is_summary_of,
+)
 from keybaton_core.vault_keys import NONCE_BYTES, SUM_BYTES, TAG_BYTES, SealBroken, VaultKeys
 from keybaton_core.vault_parts import Row, VaultRowInvalid
 
@@ -24,7 +32,8 @@ _U64 = struct.Struct(">Q")
 _TOTALS = struct.Struct(">BQQQQQ32s")
 _TOTALS_VERSION: Final = 1
 _SUM_RANGE: Final = 1 << (8 * SUM_BYTES)
-_FLAGS: Final = (b"\0", b"\1")
+_PLACE: Final = struct.Struct(">B16sBQB16sB16sBB")
+_PLACE_ID_BYTES: Final = 16  # of an item, and of its tags
 
 
 class Totals(NamedTuple):
@@ -65,8 +74,19 @@ def edges(sealed: bytes) -> bytes:
 
 
 def _place(row: Row) -> bytes:
-    """What binds a seal to its row."""
-    return lv(row.id, _U64.pack(row.version), row.tag, row.group, _FLAGS[row.live])
+    """What binds a seal to its row: lv(id, version u64, tag, group, live u8). Raises SealBroken for ids of another length."""
+    _, item_id, version, tag, group, live, _, _ = row
+    if not len(item_id) == len(tag) == len(group) == _PLACE_ID_BYTES:
+        raise SealBroken
+    return _PLACE.pack(16, item_id, 8, version, 16, tag, 16, group, 1, live)
+
+
+def _fitting(row: Row, content: bytes) -> Summary:
+    """The summary of `content`, which says of its row what the row does."""
+    summary = decode_summary(content)
+    if summary.removed == row.live:
+        raise SealBroken
+    return summary
 
 
 class RowSealer:
@@ -109,10 +129,7 @@ class RowSealer:
 
     def open_summary(self, row: Row) -> Summary:
         """Name, type and time. Raises SealBroken or VaultRowInvalid."""
-        summary = decode_summary(self.keys.open(row.summary, self._summary_label + _place(row)))
-        if summary.removed == row.live:
-            raise SealBroken
-        return summary
+        return _fitting(row, self.keys.open(row.summary, self._summary_label + _place(row)))
 
     def open_body(self, row: Row) -> Body | None:
         """The values; None for a removal. Raises SealBroken or VaultRowInvalid."""
@@ -121,10 +138,27 @@ class RowSealer:
 
     def open_item(self, row: Row) -> Item:
         """The whole item of a row that is no removal. Raises SealBroken or VaultRowInvalid."""
-        summary, body = self.open_summary(row), self.open_body(row)
-        if body is None:
+        if not row.live:
             raise SealBroken
-        return Item(summary.ref, body, row.id.hex(), row.version, summary.updated_at_ms)
+        content, body = self._open_both(row)
+        summary = _fitting(row, content)
+        return Item(summary.ref, decode_body(body), row.id.hex(), row.version, summary.updated_at_ms)
+
+    def open_values(self, row: Row, asked: ItemRef) -> tuple[ItemRef, dict[str, bytes]]:
+        """The name and the bare values by field of a row that is no removal. Raises SealBroken or VaultRowInvalid.
+
+        The name is `asked` itself where the row's is spelled the same, as it nearly always is.
+        """
+        if not row.live:
+            raise SealBroken
+        summary, content = self._open_both(row)
+        ref = asked if is_summary_of(summary, asked) else _fitting(row, summary).ref
+        return ref, decode_values(content)
+
+    def _open_both(self, row: Row) -> tuple[bytes, bytes]:
+        """The bytes of summary and body."""
+        place = _place(row)
+        return self.keys.open_two(row.summary, self._summary_label + place, row.body, self._body_label + place)
 
     def open_listed(self, row: Row) -> ItemSummary:
         """What a list shows. Raises SealBroken or VaultRowInvalid."""

@@ -13,7 +13,7 @@ from keybaton_core.items import SECRET_TYPES, DatabaseBody, EnvBody, Item, ItemK
 from keybaton_core.names import NameRefused
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
-from keybatond.rpc.convert import bare_value, item_from, item_to
+from keybatond.rpc.convert import item_from, item_to
 from keybatond.rpc.convert_share import review_from, session_to, start_receive_from, start_send_from
 from keybatond.services.share_session import Role, ShareProtocol, State
 from keybatond.services.share_view import ConflictChoice, Session
@@ -73,21 +73,6 @@ def test_the_same_key_twice_is_refused() -> None:
     twice = common_pb2.Secret(type="plain", fields=[common_pb2.Field(key="value")] * 2)
     with pytest.raises(KeybatonError):
         item_from(common_pb2.Item(ref=ref, secret=twice))
-
-
-def test_a_bare_value_needs_a_field_exactly_when_there_are_several() -> None:
-    """FIELD_REQUIRED and FIELD_UNKNOWN list the names."""
-    one = Item(ItemRef(ItemKind.SECRET, "x"), SecretBody("plain", {"value": SecretBytes(b"v")}))
-    two = Item(
-        ItemRef(ItemKind.SECRET, "x"),
-        SecretBody("login", {"username": SecretBytes(b"u"), "password": SecretBytes(b"p")}),
-    )
-    assert (bare_value(one, ""), bare_value(one, "value"), bare_value(two, "password")) == (b"v", b"v", b"p")
-    for item, field, reason in ((two, "", Reason.FIELD_REQUIRED), (one, "nope", Reason.FIELD_UNKNOWN)):
-        with pytest.raises(KeybatonError) as refused:
-            bare_value(item, field)
-        assert refused.value.reason is reason
-    assert refused.value.data["fields"] == "value"
 
 
 def test_an_edit_counts_when_it_is_set_or_not_empty() -> None:

@@ -18,23 +18,30 @@ from keybaton_core.items import (
     SecretBody,
 )
 from keybaton_core.secret import SecretBytes
-from keybatond.errors import KeybatonError, Reason, refused
+from keybatond.errors import refused
 
 # The message's field for each link slot.
 LINK_FIELDS: Mapping[str, str] = {"s3": "s3", "encryptionKey": "encryption_key", "geocodingKey": "geocoding_key"}
 
+_KINDS: Mapping[int, ItemKind] = {kind.value: kind for kind in ItemKind}
+
 
 def kind_from(number: int) -> ItemKind:
     """The kind; unspecified and unknown ones are refused."""
-    try:
-        return ItemKind(number)
-    except ValueError:
-        raise refused("kind", "is missing or unknown") from None
+    kind = _KINDS.get(number)
+    if kind is None:
+        raise refused("kind", "is missing or unknown")
+    return kind
+
+
+def asked_ref_from(message: common_pb2.ItemRef) -> ItemRef:
+    """The reference as it was asked for; the vault checks it."""
+    return ItemRef(kind_from(message.kind), message.name, message.vault, message.environment)
 
 
 def ref_from(message: common_pb2.ItemRef) -> ItemRef:
     """The reference, checked."""
-    return ItemRef(kind_from(message.kind), message.name, message.vault, message.environment).checked()
+    return asked_ref_from(message).checked()
 
 
 def item_from(message: common_pb2.Item) -> Item:
@@ -112,27 +119,3 @@ def fill_summary(message: common_pb2.ItemSummary, summary: ItemSummary) -> commo
     if ref.vault:
         place.vault, place.environment = ref.vault, ref.environment
     return message
-
-
-def bare_value(item: Item, field: str) -> bytes:
-    """The value of `field`, or of the only field there is. FIELD_REQUIRED and FIELD_UNKNOWN name the fields."""
-    fields = _texts(item.body)
-    if not field and len(fields) == 1:
-        return next(iter(fields.values()))
-    if field in fields:
-        return fields[field]
-    reason = Reason.FIELD_UNKNOWN if field else Reason.FIELD_REQUIRED
-    raise KeybatonError(reason, fields=", ".join(fields))
-
-
-def _texts(body: Body) -> dict[str, bytes]:
-    match body:
-        case SecretBody():
-            return {key: value.reveal() for key, value in body.fields.items()}
-        case EnvBody():
-            return {"value": body.value.reveal()}
-        case DatabaseBody():
-            texts = {"description": body.description, "path": body.path, "origin": body.origin, **body.links}
-            return {key: value.encode() for key, value in texts.items()}
-        case ProjectBody():
-            return {"title": body.title.encode()}

@@ -48,7 +48,9 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
         async def call(request: Any, context: _Context) -> Any:
             try:
                 if active:
-                    await admitted()
+                    if not gate.is_open:
+                        await gate.passed()
+                    touch()
                 return await method(request, context)
             except grpc.aio.AbortError:
                 raise

@@ -37,9 +37,19 @@ class LazyServices(grpc.GenericRpcHandler):
     def __init__(self, loads: Mapping[str, Load]) -> None:
         self._loads = dict(loads)
         self._loaded: dict[str, Registrar] = {}
+        self._found: dict[str, Any] = {}  # handlers by method; only what exists, so that no caller makes it grow
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler for one call, None for a service that is not ours."""
+        method = handler_call_details.method
+        handler = self._found.get(method)
+        if handler is None:
+            handler = self._find(handler_call_details)
+            if handler is not None:
+                self._found[method] = handler
+        return handler
+
+    def _find(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         name = handler_call_details.method[1:].partition("/")[0]
         registrar = self._loaded.get(name)
         if registrar is None:

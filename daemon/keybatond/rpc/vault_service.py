@@ -14,7 +14,7 @@ from keybaton_core.items import ItemSummary
 from keybatond.errors import KeybatonError, Reason, refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
-    bare_value,
+    asked_ref_from,
     fill_summary,
     item_from,
     item_to,
@@ -53,10 +53,10 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         self._vault = vault
 
     async def GetItem(self, request: vault_pb2.GetItemRequest, context: _Context) -> vault_pb2.GetItemResponse:
-        item = self._vault.get(ref_from(request.ref), client=client_kind(context))
+        ref, client = asked_ref_from(request.ref), client_kind(context)
         if request.bare:
-            return vault_pb2.GetItemResponse(value=bare_value(item, request.field))
-        return vault_pb2.GetItemResponse(item=item_to(item))
+            return vault_pb2.GetItemResponse(value=self._vault.value(ref, request.field, client=client))
+        return vault_pb2.GetItemResponse(item=item_to(self._vault.get(ref, client=client)))
 
     async def PutItem(self, request: vault_pb2.PutItemRequest, context: _Context) -> vault_pb2.PutItemResponse:
         item = item_from(request.item)

@@ -28,12 +28,13 @@ _PARTS: Final = 5
 
 def encode_reads(records: Iterable[ReadRecord]) -> bytes:
     """The bytes of a batch: for each, lv(fixed part, name, vault, environment, client)."""
+    clients: dict[str, bytes] = {}  # few kinds read many items
     out = bytearray()
-    for record in records:
-        ref = record.ref
-        head = _HEAD.pack(_VERSION, record.at_ms, record.version, ref.kind, bytes.fromhex(record.id))
-        client = plain(record.client, CLIENT_MAX)
-        out += lv(head, ref.name.encode(), ref.vault.encode(), ref.environment.encode(), client.encode())
+    for at_ms, ref, item_id, version, client in records:
+        if client not in clients:
+            clients[client] = plain(client, CLIENT_MAX).encode()
+        head = _HEAD.pack(_VERSION, at_ms, version, ref.kind, bytes.fromhex(item_id))
+        out += lv(head, ref.name.encode(), ref.vault.encode(), ref.environment.encode(), clients[client])
     return bytes(out)
 
 

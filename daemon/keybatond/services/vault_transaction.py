@@ -40,10 +40,26 @@ def find(reader: VaultReader, sealer: RowSealer, ref: ItemRef) -> Found | None:
     return Found(row, item)
 
 
+def find_values(reader: VaultReader, sealer: RowSealer, ref: ItemRef) -> tuple[Row, ItemRef, dict[str, bytes]] | None:
+    """As `find`, for one read: the row, the name as it is stored, and the bare values by field."""
+    with opening():
+        row = reader.live(sealer.tag(ref))
+        if row is None:
+            return None
+        stored, values = sealer.open_values(row, ref)
+    if stored is not ref and not same_place(stored, ref):
+        raise KeybatonError(Reason.VAULT_DAMAGED, problem="name")
+    return row, stored, values
+
+
 def same_place(one: ItemRef, other: ItemRef) -> bool:
     """Whether both name the same item."""
-    places = [(ref.kind, ref.vault, ref.environment, ref.lookup_name()) for ref in (one, other)]
-    return places[0] == places[1]
+    return one == other or (
+        one.kind == other.kind
+        and one.vault == other.vault
+        and one.environment == other.environment
+        and one.lookup_name() == other.lookup_name()
+    )
 
 
 def not_found(ref: ItemRef) -> KeybatonError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from keybaton_core.items import Item, ItemRef, ItemRefused
 from keybaton_core.names import NameRefused
@@ -23,6 +25,7 @@ __all__ = [
     "VaultHeader",
     "checked",
     "checked_ref",
+    "chosen",
     "opening",
 ]
 
@@ -55,8 +58,7 @@ class RestoreResult:
     set_aside: str
 
 
-@dataclass(frozen=True)
-class ReadRecord:
+class ReadRecord(NamedTuple):
     """One read of an item's values: when, of which version, by which kind of client."""
 
     at_ms: int
@@ -84,6 +86,16 @@ class opening:  # noqa: N801 (read as a verb: `with opening():`)
             raise KeybatonError(Reason.VAULT_DAMAGED, problem="row") from None
         if isinstance(error, KeysWiped):
             raise KeybatonError(Reason.VAULT_LOCKED) from None
+
+
+def chosen(values: Mapping[str, bytes], field: str) -> bytes:
+    """The value of `field`, or of the only field there is. FIELD_REQUIRED and FIELD_UNKNOWN name the fields."""
+    if not field and len(values) == 1:
+        return next(iter(values.values()))
+    if field in values:
+        return values[field]
+    reason = Reason.FIELD_UNKNOWN if field else Reason.FIELD_REQUIRED
+    raise KeybatonError(reason, fields=", ".join(values))
 
 
 def checked(item: Item) -> Item:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from keybaton_core.items import Item
 from keybaton_core.secret import SecretBytes
 from keybaton_core.vault_header import ID_BYTES, Header
 from keybaton_core.vault_keys import KEY_BYTES, NONCE_BYTES, SealBroken, VaultKeys
@@ -289,9 +288,10 @@ class WholeVault:
         if self._open is not None:
             self._open.answers.drop()
 
-    def _note_read(self, session: OpenVault, item: Item, client: str) -> None:
-        session.reads.append(ReadRecord(self._clock.now_ms(), item.ref, item.id, item.version, client))
-        if len(session.reads) >= FLUSH_READS:
+    def _note_read(self, session: OpenVault, read: ReadRecord) -> None:
+        reads = session.reads
+        reads.append(read)
+        if len(reads) >= FLUSH_READS:
             self._flush_reads()
         elif self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush_later())

@@ -16,11 +16,13 @@ _WHOLE: Final = "seq, id, version, tag, grp, live, summary, body"
 _LISTED: Final = "seq, id, version, tag, grp, live, summary, x''"
 _PAST_WHOLE: Final = "position, id, version, tag, grp, live, summary, body"
 _PAST_LISTED: Final = "position, id, version, tag, grp, live, summary, x''"
-_TYPES: Final = (int, bytes, int, bytes, bytes, int, bytes, bytes)
+_TYPES: Final = [int, bytes, int, bytes, bytes, int, bytes, bytes]
+
+_LIVE: Final = f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 1"  # made once: each read of an item asks it
 
 
 def _row(values: Sequence[Any]) -> Row:
-    if tuple(map(type, values)) != _TYPES or values[5] not in (0, 1) or values[2] < 1:
+    if list(map(type, values)) != _TYPES or values[5] not in (0, 1) or values[2] < 1:
         raise damaged("row")
     seq, item_id, version, tag, group, live, summary, body = values
     return Row(seq, item_id, version, tag, group, live == 1, summary, body)
@@ -59,7 +61,7 @@ class RowReader:
         return self._single("SELECT content FROM totals")
 
     def live(self, tag: bytes) -> Row | None:
-        return self._one(f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 1", tag)
+        return self._one(_LIVE, tag)
 
     def removed(self, tag: bytes) -> Row | None:
         return self._one(f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 0 ORDER BY seq DESC LIMIT 1", tag)
