@@ -52,7 +52,7 @@ def test_the_attacker_gains_nothing(tallies: dict[str, Tally], kind: str) -> Non
     fail, with a reason that fits. No try is answered more handshakes than there are guesses, and nobody speaks an older protocol.
     """
     tally = tallies[kind]
-    assert tally.tries == (SLOW_TRIES if KINDS[kind].slow else TRIES)
+    assert tally.tries >= (SLOW_TRIES if KINDS[kind].slow else TRIES)
     assert tally.problems == [], tally.text()
 
 
