@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
-from keybaton_testing.bench.competitors import Dotenvx, Keychain, Missing, Pass
+from keybaton_testing.bench.competitors import (
+    VARIABLES,
+    Direnv,
+    Dotenvx,
+    KeePassXc,
+    Keychain,
+    Missing,
+    Pass,
+    PythonDotenv,
+)
 from keybaton_testing.bench.measure import Command, Row, interleaved, milliseconds
 from keybaton_testing.bench.setting import Setting, device_with, name
 
@@ -21,52 +31,42 @@ def get(setting: Setting) -> list[Row]:
         "secret-tool lookup": 1.05,
         "keyring get": 0.10,
         "dotenvx get": 0.06,
+        "keepassxc-cli show": None,
+        "dotenv get": None,
     }
     with ExitStack() as stack:
         device, _ = stack.enter_context(device_with(_LISTED))
-        ours = setting.keybaton(device, "get", name(5))
-        others, missing = _others(setting, stack)
-        others["py"] = setting.python(device, "-c", "pass")
-        return _against("keybaton get NAME", ours, others, missing, bounds, setting.rounds)
-
-
-def _others(setting: Setting, stack: ExitStack) -> tuple[dict[str, Command], dict[str, str]]:
-    commands: dict[str, Command] = {}
-    missing: dict[str, str] = {}
-    try:
-        commands["pass show"] = stack.enter_context(Pass()).show()
-    except Missing as error:
-        missing["pass show"] = str(error)
-    try:
-        keychain = stack.enter_context(Keychain(setting))
-        commands["secret-tool lookup"], commands["keyring get"] = keychain.secret_tool(), keychain.keyring()
-    except Missing as error:
-        missing["secret-tool lookup"] = missing["keyring get"] = str(error)
-    try:
-        commands["dotenvx get"] = stack.enter_context(Dotenvx(setting)).get()
-    except Missing as error:
-        missing["dotenvx get"] = str(error)
-    return commands, missing
+        keychain = functools.cache(lambda: stack.enter_context(Keychain(setting)))
+        others = {
+            "py": lambda: setting.python(device, "-c", "pass"),
+            "pass show": lambda: stack.enter_context(Pass()).show(),
+            "secret-tool lookup": lambda: keychain().secret_tool(),
+            "keyring get": lambda: keychain().keyring(),
+            "dotenvx get": lambda: stack.enter_context(Dotenvx(setting)).get(),
+            "keepassxc-cli show": lambda: stack.enter_context(KeePassXc()).show(),
+            "dotenv get": lambda: stack.enter_context(PythonDotenv(setting)).get(),
+        }
+        return _against("keybaton get NAME", setting.keybaton(device, "get", name(5)), others, bounds, setting.rounds)
 
 
 def run(setting: Setting) -> list[Row]:
     """`keybaton run -- true` with ten variables."""
-    bounds: dict[str, float | None] = {"py": 1.20, "dotenvx run": 0.05}
+    bounds: dict[str, float | None] = {"py": 1.20, "dotenvx run": 0.05, "direnv exec": None, "dotenv run": None}
     with ExitStack() as stack:
         device, _ = stack.enter_context(device_with(_LISTED))
         project = device.root / "project"
         project.mkdir()
-        (project / ".env").write_text("".join(f"NAME_{number}=value of it\n" for number in range(10)))
+        (project / ".env").write_text("".join(f"{name}={value}\n" for name, value in VARIABLES.items()))
         made = replace(setting.keybaton(device, "env", "init", "--yes"), folder=str(project))
         made.run()
-        others = {"py": setting.python(device, "-c", "pass")}
-        missing: dict[str, str] = {}
-        try:
-            others["dotenvx run"] = stack.enter_context(Dotenvx(setting)).run()
-        except Missing as error:
-            missing["dotenvx run"] = str(error)
+        others = {
+            "py": lambda: setting.python(device, "-c", "pass"),
+            "dotenvx run": lambda: stack.enter_context(Dotenvx(setting)).run(),
+            "direnv exec": lambda: stack.enter_context(Direnv()).run(),
+            "dotenv run": lambda: stack.enter_context(PythonDotenv(setting)).run(),
+        }
         ours = replace(setting.keybaton(device, "run", "--", "true"), folder=str(project))
-        return _against("keybaton run -- true", ours, others, missing, bounds, setting.rounds)
+        return _against("keybaton run -- true", ours, others, bounds, setting.rounds)
 
 
 def listing(setting: Setting) -> list[Row]:
@@ -74,26 +74,30 @@ def listing(setting: Setting) -> list[Row]:
     what = f"keybaton secrets list of {_LISTED:,} names"
     with ExitStack() as stack:
         device, _ = stack.enter_context(device_with(_LISTED))
+        others = {
+            "py": lambda: setting.python(device, "-c", "pass"),
+            "pass ls": lambda: stack.enter_context(Pass()).listing(_LISTED),
+        }
         ours = setting.keybaton(device, "secrets", "list")
-        others = {"py": setting.python(device, "-c", "pass")}
-        missing: dict[str, str] = {}
-        with contextlib.ExitStack() as guarded:
-            try:
-                others["pass ls"] = guarded.enter_context(Pass()).listing(_LISTED)
-            except Missing as error:
-                missing["pass ls"] = str(error)
-            return _against(what, ours, others, missing, {"pass ls": 0.90, "py": None}, setting.rounds)
+        return _against(what, ours, others, {"pass ls": 0.90, "py": None}, setting.rounds)
 
 
 def _against(
     what: str,
     ours: Command,
-    others: dict[str, Command],
-    missing: dict[str, str],
-    bounds: dict[str, float | None],
+    others: Mapping[str, Callable[[], Command]],
+    bounds: Mapping[str, float | None],
     rounds: int,
 ) -> list[Row]:
-    taken = interleaved({"": ours.run, **{key: command.run for key, command in others.items()}}, rounds)
+    """A row for each bound. One of `others` that cannot be set up here is left out of the rounds; its row says why."""
+    commands: dict[str, Command] = {"": ours}
+    missing: dict[str, str] = {}
+    for against, set_up in others.items():
+        try:
+            commands[against] = set_up()
+        except Missing as error:
+            missing[against] = str(error)
+    taken = interleaved({key: command.run for key, command in commands.items()}, rounds)
     rows = []
     for against, bound in bounds.items():
         if against in missing:

@@ -18,6 +18,7 @@ from keybaton_testing.keyring_session import KeyringSession
 
 SETUP_SECONDS = 300
 VALUE = "a value of thirty-two bytes here"
+VARIABLES = {f"NAME_{number}": "value of it" for number in range(10)}  # of the project that `run` starts a program in
 _KEY = (
     "Key-Type: eddsa\nKey-Curve: ed25519\nSubkey-Type: ecdh\nSubkey-Curve: cv25519\n"
     "Name-Real: bench\n%no-protection\n%commit\n"
@@ -183,6 +184,93 @@ class Dotenvx:
     def run(self) -> Command:
         """Runs a program with the values."""
         return Command([self.program, "run", "-f", self._file, "--quiet", "--", "true"], self.env)
+
+
+class KeePassXc:
+    """A KeePassXC database under a key file alone, with the quickest key derivation that it offers (100 ms; 1 s by default)."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        root = Path(tempfile.mkdtemp(prefix="kbk-"))
+        self._stack.callback(shutil.rmtree, root, ignore_errors=True)
+        self._key, self._database = str(root / "key"), str(root / "database.kdbx")
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(root)}
+
+    def __enter__(self) -> Self:
+        if not shutil.which("keepassxc-cli"):
+            raise Missing("missing: keepassxc-cli (keepassxc)")
+        Path(self._key).write_bytes(os.urandom(64))
+        create = ["keepassxc-cli", "db-create", "-q", "--set-key-file", self._key, "-t", "100", self._database]
+        set_up(create, self.env)
+        set_up([*self._command("add"), "-p", self._database, "one"], self.env, f"{VALUE}\n")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _command(self, name: str) -> list[str]:
+        return ["keepassxc-cli", name, "-q", "--no-password", "-k", self._key]
+
+    def show(self) -> Command:
+        """Prints one value."""
+        return Command([*self._command("show"), "-s", "-a", "Password", self._database, "one"], self.env)
+
+
+class Direnv:
+    """direnv with an allowed .envrc that exports the variables."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._root = Path(tempfile.mkdtemp(prefix="kbe-"))
+        self._stack.callback(shutil.rmtree, self._root, ignore_errors=True)
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(self._root)}
+
+    def __enter__(self) -> Self:
+        if not shutil.which("direnv"):
+            raise Missing("missing: direnv")
+        lines = (f"export {name}='{value}'\n" for name, value in VARIABLES.items())
+        (self._root / ".envrc").write_text("".join(lines))
+        set_up(["direnv", "allow", str(self._root)], self.env)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self) -> Command:
+        """Runs a program with the values."""
+        return Command(["direnv", "exec", str(self._root), "true"], self.env)
+
+
+class PythonDotenv:
+    """The command of python-dotenv with a plaintext .env; it lies beside the `keybaton` under test."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._stack = contextlib.ExitStack()
+        self._program = setting.programs / "dotenv"
+        self._root = Path(tempfile.mkdtemp(prefix="kbv-"))
+        self._stack.callback(shutil.rmtree, self._root, ignore_errors=True)
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(self._root)}
+
+    def __enter__(self) -> Self:
+        if not self._program.exists():
+            raise Missing("missing: dotenv (python-dotenv)")
+        lines = (f"{name}='{value}'\n" for name, value in {"ONE": VALUE, **VARIABLES}.items())
+        (self._root / ".env").write_text("".join(lines))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def get(self) -> Command:
+        """Prints one value."""
+        return self._command("get", "ONE")
+
+    def run(self) -> Command:
+        """Runs a program with the values."""
+        return self._command("run", "true")
+
+    def _command(self, *arguments: str) -> Command:
+        return Command([str(self._program), "-f", str(self._root / ".env"), *arguments], self.env)
 
 
 def wormhole(setting: Setting) -> Path:
