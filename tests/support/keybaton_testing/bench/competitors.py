@@ -48,22 +48,40 @@ def set_up(arguments: list[str], env: Mapping[str, str], stdin: str = "", cwd: P
         raise Missing(f"missing: {Path(arguments[0]).name} {lines[-1][:80] if lines else 'failed'}") from None
 
 
-class Pass:
-    """A `pass` store whose key has no passphrase: with one it asks, and is ten times slower."""
+class Competitor:
+    """A context manager with a folder of its own, which goes with it, also where setting it up fails."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self.root = Path(tempfile.mkdtemp(prefix="kbp-"))
         self._stack.callback(shutil.rmtree, self.root, ignore_errors=True)
-        self.env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.root),
-            "GNUPGHOME": str(self.root / "gpg"),
-            "PASSWORD_STORE_DIR": str(self.root / "store"),
-        }
-        self._count = 0
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(self.root)}
 
     def __enter__(self) -> Self:
+        try:
+            self._prepare()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _prepare(self) -> None:
+        """Sets it up. Missing where it cannot be."""
+        raise NotImplementedError
+
+
+class Pass(Competitor):
+    """A `pass` store whose key has no passphrase: with one it asks, and is ten times slower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env |= {"GNUPGHOME": str(self.root / "gpg"), "PASSWORD_STORE_DIR": str(self.root / "store")}
+        self._count = 0
+
+    def _prepare(self) -> None:
         if not shutil.which("pass") or not shutil.which("gpg"):
             raise Missing("missing: pass, gnupg")
         (self.root / "gpg").mkdir(mode=0o700)
@@ -74,10 +92,6 @@ class Pass:
         set_up(["pass", "init", "bench"], self.env)
         set_up(["pass", "insert", "-m", "one"], self.env, VALUE)
         (self.root / "value").write_text(VALUE)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def show(self) -> Command:
         """Prints one value."""
@@ -143,16 +157,16 @@ def keyring_set(setting: Setting, rounds: int) -> float | str:
         return str(missing)
 
 
-class Dotenvx:
+class Dotenvx(Competitor):
     """npm's dotenvx, with an encrypted .env of one value; installed into the bench's own folder."""
 
     def __init__(self, setting: Setting) -> None:
+        super().__init__()
         self._node = setting.tools / "node"
-        self._stack = contextlib.ExitStack()
+        self._file = str(self.root / ".env")
         self.program = str(self._node / "node_modules" / ".bin" / "dotenvx")
-        self.env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 
-    def __enter__(self) -> Self:
+    def _prepare(self) -> None:
         if not Path(self.program).exists():
             if not shutil.which("npm"):
                 raise Missing("missing: npm, for @dotenvx/dotenvx")
@@ -168,14 +182,7 @@ class Dotenvx:
                 "@dotenvx/dotenvx",
             ]
             set_up(install, os.environ)
-        folder = Path(tempfile.mkdtemp(prefix="kbx-"))
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._file = str(folder / ".env")
-        set_up([self.program, "set", "ONE", VALUE, "-f", self._file], self.env, cwd=folder)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        set_up([self.program, "set", "ONE", VALUE, "-f", self._file], self.env, cwd=self.root)
 
     def get(self) -> Command:
         """Prints one value."""
@@ -186,27 +193,20 @@ class Dotenvx:
         return Command([self.program, "run", "-f", self._file, "--quiet", "--", "true"], self.env)
 
 
-class KeePassXc:
+class KeePassXc(Competitor):
     """A KeePassXC database under a key file alone, with the quickest key derivation that it offers (100 ms; 1 s by default)."""
 
     def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-        root = Path(tempfile.mkdtemp(prefix="kbk-"))
-        self._stack.callback(shutil.rmtree, root, ignore_errors=True)
-        self._key, self._database = str(root / "key"), str(root / "database.kdbx")
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(root)}
+        super().__init__()
+        self._key, self._database = str(self.root / "key"), str(self.root / "database.kdbx")
 
-    def __enter__(self) -> Self:
+    def _prepare(self) -> None:
         if not shutil.which("keepassxc-cli"):
             raise Missing("missing: keepassxc-cli (keepassxc)")
         Path(self._key).write_bytes(os.urandom(64))
         create = ["keepassxc-cli", "db-create", "-q", "--set-key-file", self._key, "-t", "100", self._database]
         set_up(create, self.env)
         set_up([*self._command("add"), "-p", self._database, "one"], self.env, f"{VALUE}\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _command(self, name: str) -> list[str]:
         return ["keepassxc-cli", name, "-q", "--no-password", "-k", self._key]
@@ -216,50 +216,33 @@ class KeePassXc:
         return Command([*self._command("show"), "-s", "-a", "Password", self._database, "one"], self.env)
 
 
-class Direnv:
+class Direnv(Competitor):
     """direnv with an allowed .envrc that exports the variables."""
 
-    def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-        self._root = Path(tempfile.mkdtemp(prefix="kbe-"))
-        self._stack.callback(shutil.rmtree, self._root, ignore_errors=True)
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(self._root)}
-
-    def __enter__(self) -> Self:
+    def _prepare(self) -> None:
         if not shutil.which("direnv"):
             raise Missing("missing: direnv")
         lines = (f"export {name}='{value}'\n" for name, value in VARIABLES.items())
-        (self._root / ".envrc").write_text("".join(lines))
-        set_up(["direnv", "allow", str(self._root)], self.env)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        (self.root / ".envrc").write_text("".join(lines))
+        set_up(["direnv", "allow", str(self.root)], self.env)
 
     def run(self) -> Command:
         """Runs a program with the values."""
-        return Command(["direnv", "exec", str(self._root), "true"], self.env)
+        return Command(["direnv", "exec", str(self.root), "true"], self.env)
 
 
-class PythonDotenv:
+class PythonDotenv(Competitor):
     """The command of python-dotenv with a plaintext .env; it lies beside the `keybaton` under test."""
 
     def __init__(self, setting: Setting) -> None:
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self._program = setting.programs / "dotenv"
-        self._root = Path(tempfile.mkdtemp(prefix="kbv-"))
-        self._stack.callback(shutil.rmtree, self._root, ignore_errors=True)
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(self._root)}
 
-    def __enter__(self) -> Self:
+    def _prepare(self) -> None:
         if not self._program.exists():
             raise Missing("missing: dotenv (python-dotenv)")
         lines = (f"{name}='{value}'\n" for name, value in {"ONE": VALUE, **VARIABLES}.items())
-        (self._root / ".env").write_text("".join(lines))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        (self.root / ".env").write_text("".join(lines))
 
     def get(self) -> Command:
         """Prints one value."""
@@ -270,7 +253,7 @@ class PythonDotenv:
         return self._command("run", "true")
 
     def _command(self, *arguments: str) -> Command:
-        return Command([str(self._program), "-f", str(self._root / ".env"), *arguments], self.env)
+        return Command([str(self._program), "-f", str(self.root / ".env"), *arguments], self.env)
 
 
 def wormhole(setting: Setting) -> Path:
