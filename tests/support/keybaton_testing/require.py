@@ -68,6 +68,10 @@ def _has_systemd() -> bool:
     return Path("/usr/lib/systemd/systemd").exists() and _programs("systemctl", "systemd-analyze")()
 
 
+def _has_docker_engine() -> bool:
+    return _is_root() and _has_namespaces() and _programs("docker", "dockerd", "containerd")()
+
+
 def _has_kubectl() -> bool:
     """One that can write the entry of an exec plugin."""
     script = (
@@ -109,7 +113,8 @@ PARTS: dict[str, Part] = {
     "less": Part(_programs("less"), "apt-get install less"),
     "git": Part(_programs("git"), "apt-get install git"),
     "sshd": Part(_has_sshd, "apt-get install openssh-server openssh-client"),
-    "docker": Part(_programs("docker"), "apt-get install docker.io; only its command, no daemon"),
+    "docker": Part(_programs("docker"), "apt-get install docker.io"),
+    "docker-engine": Part(_has_docker_engine, "apt-get install docker.io; run as root with namespaces permitted"),
     "aws": Part(_programs("aws"), "apt-get install awscli"),
     "kubectl": Part(
         _has_kubectl,

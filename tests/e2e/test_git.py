@@ -1,4 +1,4 @@
-"""git over http and docker login, with their passwords in the vault: the real programs against servers on loopback."""
+"""git over http with its passwords in the vault: the real program against a server on loopback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_testing.loopback import Asked, Loopback, Reply, git_backend, guarded, self_signed
+from keybaton_testing.loopback import Loopback, git_backend, guarded
 from keybaton_testing.require import require
 from keybaton_testing.terminal import Terminal
 from keybaton_testing.unlocked import LOCKED_HINT, PassphraseDevice
@@ -136,58 +136,3 @@ def test_a_server_elsewhere_gets_nothing(device: PassphraseDevice, remote: Loopb
         )
         assert done.returncode == 128
         assert not any("Authorization" in asked.headers for asked in other.asked)
-
-
-def registry_answer(asked: Asked) -> Reply:
-    """What docker asks a registry: whether it is one."""
-    return Reply(200, b"{}", {"Docker-Distribution-Api-Version": "registry/2.0"})
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Loopback]:
-    """A registry behind basic authentication and TLS, which docker does not verify on loopback."""
-    require("docker")
-    with Loopback(guarded("ann", "geheim", registry_answer), self_signed(tmp_path / "registry.pem")) as server:
-        yield server
-
-
-NO_DAEMON = {"DOCKER_HOST": "unix:///nonexistent"}
-
-
-def login(device: PassphraseDevice, registry: Loopback, stdin: str | None = None, *more: str):  # type: ignore[no-untyped-def]
-    typed = ["-u", "ann", "--password-stdin"] if stdin else []
-    return device.run([*more, "docker", "login", *typed, registry.place], env=NO_DAEMON, stdin=stdin or "")
-
-
-def test_docker_logs_in_keeps_the_password_in_the_vault_and_logs_out(
-    device: PassphraseDevice, registry: Loopback
-) -> None:
-    """Nothing of it in config.json; what needs the password finds it there; logout takes it out of the vault."""
-    device.keybaton("setup", "docker", "--yes", check=True)
-    done = login(device, registry, "geheim\n")
-    assert done.returncode == 0, done.stderr
-    assert device.names() == [f"docker:{registry.place}"]
-    config = (device.root / "home" / ".docker" / "config.json").read_text()
-    assert json.loads(config)["auths"] == {registry.place: {}}
-    again = login(device, registry)  # it finds the password and then, without a daemon, can do nothing with it
-    assert "Authenticating with existing credentials" in again.stdout + again.stderr
-    assert (f"docker:{registry.place}", "docker") in device.reads()
-    device.run(["docker", "logout", registry.place], env=NO_DAEMON, check=True)
-    assert device.names() == []
-
-
-def test_docker_says_that_the_vault_is_locked(device: PassphraseDevice, registry: Loopback) -> None:
-    """With and without a terminal, at once, in its own words around our hint; the file gets no password instead."""
-    device.keybaton("setup", "docker", "--yes", check=True)
-    device.lock()
-    started = time.monotonic()
-    done = login(device, registry, "geheim\n", "setsid", "-w")
-    assert time.monotonic() - started < 3
-    assert done.returncode == 1
-    assert LOCKED_HINT in done.stderr
-    assert "Z2VoZWlt" not in (device.root / "home" / ".docker" / "config.json").read_text()
-    require("tmux")
-    with Terminal({**device.env, **NO_DAEMON}) as terminal:
-        terminal.run(f"printf geheim | docker login -u ann --password-stdin {registry.place}")
-        assert terminal.exit_code() == 1
-        assert "keybaton unlock" in terminal.screen()
