@@ -24,7 +24,6 @@ VERSION: Final = 1
 _SUMMARY = struct.Struct(">BBBQ")
 _BODY = struct.Struct(">BB")
 _KINDS = {kind.value: kind for kind in ItemKind}
-_HEADS = {kind: bytes([VERSION, kind, False]) for kind in ItemKind}  # of versions that are no removals
 
 
 class Summary(NamedTuple):
@@ -61,17 +60,6 @@ def decode_summary(data: bytes) -> Summary:
     return Summary(ItemRef(kind, name, vault, environment), secret_type, updated_at_ms, removed == 1)
 
 
-def is_summary_of(data: bytes, ref: ItemRef) -> bool:
-    """Whether `data` is of a version of exactly `ref`, spelled as it is there, and of no removal.
-
-    For those who need no more of it: makes no objects, and looks at neither type nor time.
-    """
-    if len(data) <= _SUMMARY.size or data[:3] != _HEADS[ref.kind] or data[_SUMMARY.size] > 0x7F:
-        return False
-    rest = data[_SUMMARY.size + 1 + data[_SUMMARY.size] :]
-    return rest == lv(ref.name.encode(), ref.vault.encode(), ref.environment.encode())
-
-
 def encode_body(body: Body) -> bytes:
     """The bytes of `body`."""
     match body:
@@ -91,7 +79,9 @@ def encode_body(body: Body) -> bytes:
 
 def decode_body(data: bytes) -> Body:
     """The body of `data`. Raises VaultRowInvalid."""
-    kind, parts = _body_parts(data)
+    if len(data) < _BODY.size:
+        raise VaultRowInvalid("a body is too short")
+    kind, parts = _kind(data[0], data[1]), split_lv(data, _BODY.size)
     if kind is ItemKind.SECRET and parts:
         fields = _pairs(parts[1:])
         return SecretBody(_text(parts[0]), {_text(name): SecretBytes(value) for name, value in fields})
@@ -103,31 +93,6 @@ def decode_body(data: bytes) -> Body:
     if kind is ItemKind.PROJECT and parts:
         return ProjectBody(_text(parts[0]), tuple(_text(part) for part in parts[1:]))
     raise VaultRowInvalid("a body lacks parts")
-
-
-def decode_values(data: bytes) -> dict[str, bytes]:
-    """The values of `data` by field, for those who read one and need no item. Raises VaultRowInvalid where `decode_body` does.
-
-    A database's fields are its texts and links, a project's is its title.
-    """
-    kind, parts = _body_parts(data)
-    if kind is ItemKind.SECRET and parts:
-        _text(parts[0])
-        return {_text(name): value for name, value in _pairs(parts[1:])}
-    match decode_body(data):
-        case DatabaseBody(description, path, origin, links):
-            texts = {"description": description, "path": path, "origin": origin, **links}
-            return {key: value.encode() for key, value in texts.items()}
-        case ProjectBody(title):
-            return {"title": title.encode()}
-        case _:
-            return {"value": parts[0]}
-
-
-def _body_parts(data: bytes) -> tuple[ItemKind, list[bytes]]:
-    if len(data) < _BODY.size:
-        raise VaultRowInvalid("a body is too short")
-    return _kind(data[0], data[1]), split_lv(data, _BODY.size)
 
 
 def _kind(version: int, number: int) -> ItemKind:

@@ -20,10 +20,8 @@ from keybaton_core.vault_codec import (
     Summary,
     decode_body,
     decode_summary,
-    decode_values,
     encode_body,
     encode_summary,
-    is_summary_of,
 )
 from keybaton_core.vault_keys import NONCE_BYTES, SUM_BYTES, TAG_BYTES, SealBroken, VaultKeys
 from keybaton_core.vault_parts import Row, VaultRowInvalid
@@ -140,25 +138,10 @@ class RowSealer:
         """The whole item of a row that is no removal. Raises SealBroken or VaultRowInvalid."""
         if not row.live:
             raise SealBroken
-        content, body = self._open_both(row)
+        place = _place(row)
+        content, body = self.keys.open_two(row.summary, self._summary_label + place, row.body, self._body_label + place)
         summary = _fitting(row, content)
         return Item(summary.ref, decode_body(body), row.id.hex(), row.version, summary.updated_at_ms)
-
-    def open_values(self, row: Row, asked: ItemRef) -> tuple[ItemRef, dict[str, bytes]]:
-        """The name and the bare values by field of a row that is no removal. Raises SealBroken or VaultRowInvalid.
-
-        The name is `asked` itself where the row's is spelled the same, as it nearly always is.
-        """
-        if not row.live:
-            raise SealBroken
-        summary, content = self._open_both(row)
-        ref = asked if is_summary_of(summary, asked) else _fitting(row, summary).ref
-        return ref, decode_values(content)
-
-    def _open_both(self, row: Row) -> tuple[bytes, bytes]:
-        """The bytes of summary and body."""
-        place = _place(row)
-        return self.keys.open_two(row.summary, self._summary_label + place, row.body, self._body_label + place)
 
     def open_listed(self, row: Row) -> ItemSummary:
         """What a list shows. Raises SealBroken or VaultRowInvalid."""

@@ -24,10 +24,8 @@ from keybaton_core.vault_codec import (
     Summary,
     decode_body,
     decode_summary,
-    decode_values,
     encode_body,
     encode_summary,
-    is_summary_of,
 )
 from keybaton_core.vault_header import (
     HEADER_MAX_BYTES,
@@ -104,52 +102,6 @@ def test_a_summary_has_one_spelling(data: bytes) -> None:
     except VaultRowInvalid:
         return
     assert encode_summary(summary) == data
-
-
-def values_of(body: Body) -> dict[str, bytes]:
-    """Its values by field, taken from the object."""
-    match body:
-        case SecretBody():
-            return {name: value.reveal() for name, value in body.fields.items()}
-        case EnvBody():
-            return {"value": body.value.reveal()}
-        case DatabaseBody():
-            texts = {"description": body.description, "path": body.path, "origin": body.origin, **body.links}
-            return {name: text.encode() for name, text in texts.items()}
-        case ProjectBody():
-            return {"title": body.title.encode()}
-
-
-@MANY
-@given(st.one_of(st.binary(max_size=200), bodies.map(encode_body), mangled(bodies.map(encode_body))))
-def test_bare_values_are_those_of_the_body(data: bytes) -> None:
-    """What the body's decoder refuses is refused here too."""
-    try:
-        body = decode_body(data)
-    except VaultRowInvalid:
-        with pytest.raises(VaultRowInvalid):
-            decode_values(data)
-        return
-    assert decode_values(data) == values_of(body)
-
-
-@MANY
-@given(summaries, st.builds(ItemRef, kinds, texts, texts, texts))
-def test_a_summary_is_told_from_those_of_other_items(summary: Summary, other: ItemRef) -> None:
-    """A removal is no version to read; a type of a length that needs two octets is left to the decoder."""
-    data = encode_summary(summary)
-    short = len(summary.secret_type.encode()) <= 0x7F
-    assert is_summary_of(data, summary.ref) == (short and not summary.removed)
-    assert not is_summary_of(data, other) or other == summary.ref
-
-
-@MANY
-@given(st.one_of(st.binary(max_size=200), mangled(summaries.map(encode_summary))), summaries)
-def test_no_bytes_are_taken_for_a_summary_that_are_none(data: bytes, summary: Summary) -> None:
-    """Whatever is altered: it is not taken, or only type and time differ."""
-    if is_summary_of(data, summary.ref):
-        bare = encode_summary(Summary(summary.ref, "", 0, False))
-        assert (data[:3], data[12 + data[11] :]) == (bare[:3], bare[12:])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ import pytest
 
 from keybaton_api.agent.v1 import agent_pb2, common_pb2, share_pb2
 from keybaton_client.client import Client
+from keybaton_client.messages import GET_ITEM, LIST_ITEMS
 from keybaton_client.problem import ClientError
+from keybaton_client.unary import connect
 from keybaton_testing.device import Device
 from keybaton_testing.processes import process_exists, wait_until
 from keybaton_testing.program import keybaton
@@ -306,6 +308,17 @@ def test_a_foreign_client_lists_the_services_and_fetches_a_secret(device: Device
         assert json.loads(device.run([*buf, "-d", request, method]).stdout) == {"value": "YSB2YWx1ZQ=="}
         missing = device.run([*buf, "-d", request.replace("example", "absent"), method])
         assert "There is no secret or database named " in missing.stderr
+
+
+def test_a_garbled_request_is_refused_as_such(device: Device) -> None:
+    """Those methods that take bytes and decode them themselves say what is wrong, as gRPC would; the agent goes on."""
+    with started(device) as client:
+        client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, PASSPHRASE)
+        for method in (GET_ITEM, LIST_ITEMS):
+            with pytest.raises(ClientError) as caught:
+                connect(str(device.socket), 10).call(method, b"\x0a\xff", 10)
+            assert caught.value.reason == "INVALID_ARGUMENT"
+        assert client.agent.info().pid > 0
 
 
 def test_the_doctor_finds_a_fresh_agent_well(device: Device) -> None:

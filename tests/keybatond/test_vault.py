@@ -447,58 +447,6 @@ class TestLock:
         assert heard == [1]
 
 
-class TestValue:
-    """One bare value, read without making an item."""
-
-    async def test_a_bare_value_needs_a_field_exactly_when_there_are_several(self, vault: VaultService) -> None:
-        """FIELD_REQUIRED and FIELD_UNKNOWN list the names."""
-        login = {"username": SecretBytes(b"u"), "password": SecretBytes(b"p")}
-        two = Item(ItemRef(ItemKind.SECRET, "two"), SecretBody("login", login))
-        await vault.apply([Change(secret("one", "v"), CREATE), Change(two, CREATE)])
-        one = secret("one").ref
-        assert (vault.value(one), vault.value(one, "value"), vault.value(two.ref, "password")) == (b"v", b"v", b"p")
-        for ref, field, reason, names in (
-            (two.ref, "", Reason.FIELD_REQUIRED, "password, username"),
-            (one, "nope", Reason.FIELD_UNKNOWN, "value"),
-        ):
-            with pytest.raises(KeybatonError) as caught:
-                vault.value(ref, field)
-            assert (refusal(caught), caught.value.data["fields"]) == (reason, names)
-
-    async def test_every_kind_has_values(self, vault: VaultService) -> None:
-        """Variables, texts and links of databases; a database is found whatever the case of its name."""
-        await vault.put(variable("project", "staging", "TOKEN", "x"), CREATE)
-        await vault.put(secret("keys"), CREATE)
-        await vault.put(database("Photos", s3="keys"), CREATE)
-        assert vault.value(variable("project", "staging", "TOKEN").ref) == b"x"
-        assert vault.value(ItemRef(ItemKind.DATABASE, "PHOTOS"), "s3", client="cli") == b"keys"
-        assert [read.ref.name for read in vault.reads()] == ["Photos"]
-
-    async def test_what_is_not_there_or_has_no_name_is_refused(self, vault: VaultService) -> None:
-        """As when a whole item is read; nothing is noted."""
-        for name, reason in (("a", Reason.NOT_FOUND), ("", Reason.INVALID_ARGUMENT)):
-            with pytest.raises(KeybatonError) as caught:
-                vault.value(ItemRef(ItemKind.SECRET, name), client="cli")
-            assert refusal(caught) is reason
-        assert vault.reads() == []
-        vault.close()
-        with pytest.raises(KeybatonError) as caught:
-            vault.value(secret("a").ref)
-        assert refusal(caught) is Reason.VAULT_LOCKED
-
-    async def test_another_items_row_under_a_name_is_damage(
-        self, vault: VaultService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The name inside the seal is compared: a chance match of tags never gives another item's value."""
-        await vault.put(secret("a"), CREATE)
-        sealer = vault._opened().sealer
-        tag = sealer.tag(secret("a").ref)
-        monkeypatch.setattr(sealer, "tag", lambda ref: tag)
-        with pytest.raises(KeybatonError) as caught:
-            vault.value(secret("b").ref)
-        assert (refusal(caught), caught.value.data["problem"]) == (Reason.VAULT_DAMAGED, "name")
-
-
 class TestReads:
     async def test_reads_are_noted_written_later_and_survive(
         self, vault: VaultService, path: Path, clock: FakeClock

@@ -60,10 +60,9 @@ def services(behind: Behind) -> Mapping[str, Load]:
         add_AgentServiceServicer_to_server(guard(servicer), server)
 
     def add_vault(server: Any) -> None:
-        from keybaton_api.agent.v1.vault_pb2_grpc import add_VaultServiceServicer_to_server
-        from keybatond.rpc.vault_service import VaultServicer
+        from keybatond.rpc.vault_service import VaultServicer, add_to_server
 
-        add_VaultServiceServicer_to_server(guard(VaultServicer(behind.vault())), server)
+        add_to_server(guard(VaultServicer(behind.vault())), server)
 
     def add_env(server: Any) -> None:
         from keybaton_api.agent.v1.env_pb2_grpc import add_EnvServiceServicer_to_server

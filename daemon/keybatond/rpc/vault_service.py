@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import grpc.aio
+from google.protobuf.message import DecodeError, Message
 
 from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
-from keybaton_core.items import ItemSummary
+from keybaton_core.items import Item, ItemSummary
 from keybatond.errors import KeybatonError, Reason, refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
@@ -25,10 +26,13 @@ from keybatond.rpc.convert import (
 )
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.vault import PutMode, VaultService
+from keybatond.services.vault_types import bare_value
 
+NAME: Final = "keybaton_api.agent.v1.VaultService"
 READS_USUAL = 100
 READS_MAX = 1000
 
+_Message = TypeVar("_Message", bound=Message)
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -46,17 +50,40 @@ def _list_encoded(items: list[ItemSummary], token: str) -> bytes:
     return response.SerializeToString()
 
 
+def _decoded(message: _Message, content: bytes) -> _Message:
+    try:
+        message.ParseFromString(content)
+    except DecodeError:
+        raise refused("request", "is cut or garbled") from None
+    return message
+
+
+def add_to_server(servicer: VaultServicer, server: Any) -> None:
+    """Registers the servicer. Reads and lists are given and give bytes: an answer that the vault kept needs no message."""
+    encoded: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in ("GetItem", "ListItems")
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, encoded),))  # the first that is found
+    vault_pb2_grpc.add_VaultServiceServicer_to_server(servicer, server)
+
+
 class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
     """Hands vault calls to the vault."""
 
     def __init__(self, vault: VaultService) -> None:
         self._vault = vault
 
-    async def GetItem(self, request: vault_pb2.GetItemRequest, context: _Context) -> vault_pb2.GetItemResponse:
-        ref, client = asked_ref_from(request.ref), client_kind(context)
+    async def GetItem(self, request: bytes, context: _Context) -> bytes:  # type: ignore[override]  # see add_to_server
+        return self._vault.get_encoded(request, self._read, client=client_kind(context))
+
+    def _read(self, asked: bytes) -> tuple[Item, bytes]:
+        request = _decoded(vault_pb2.GetItemRequest(), asked)
+        item = self._vault.get(asked_ref_from(request.ref))
         if request.bare:
-            return vault_pb2.GetItemResponse(value=self._vault.value(ref, request.field, client=client))
-        return vault_pb2.GetItemResponse(item=item_to(self._vault.get(ref, client=client)))
+            response = vault_pb2.GetItemResponse(value=bare_value(item.body, request.field))
+        else:
+            response = vault_pb2.GetItemResponse(item=item_to(item))
+        return item, response.SerializeToString()
 
     async def PutItem(self, request: vault_pb2.PutItemRequest, context: _Context) -> vault_pb2.PutItemResponse:
         item = item_from(request.item)
@@ -67,17 +94,17 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         summary, unlinked = await self._vault.delete(ref_from(request.ref))
         return vault_pb2.DeleteItemResponse(summary=summary_to(summary), unlinked_databases=unlinked)
 
-    async def ListItems(self, request: vault_pb2.ListItemsRequest, context: _Context) -> vault_pb2.ListItemsResponse:
-        answer = self._vault.list_encoded(
+    async def ListItems(self, request: bytes, context: _Context) -> bytes:  # type: ignore[override]  # see add_to_server
+        asked = _decoded(vault_pb2.ListItemsRequest(), request)
+        return self._vault.list_encoded(
             _list_encoded,
-            kind_from(request.kind) if request.kind else None,
-            request.vault,
-            request.environment,
-            request.name_prefix,
-            request.page_size,
-            request.page_token,
+            kind_from(asked.kind) if asked.kind else None,
+            asked.vault,
+            asked.environment,
+            asked.name_prefix,
+            asked.page_size,
+            asked.page_token,
         )
-        return vault_pb2.ListItemsResponse.FromString(answer)
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
         items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=client_kind(context))

@@ -1,14 +1,22 @@
-"""Answers to the last lists, kept while the vault is open and unchanged: who lists again does not wait for every seal again.
+"""Answers that were given, kept while the vault is open and unchanged: who asks again does not wait for every seal again.
 
-They hold names in the clear, so they belong to the open vault and go with its keys.
+They belong to the open vault and go with its keys. Names stand in them in the clear; values are sealed under a key of their own.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
+
+from keybaton_core.items import Item, ItemRef
+from keybaton_core.memory_seal import MemorySeal
+from keybaton_core.secret import SecretBytes
+from keybaton_core.vault_keys import NONCE_BYTES
+from keybatond.ports import Entropy
 
 ANSWERS_MAX: Final = 4
 ANSWERS_MAX_BYTES: Final = 1024 * 1024  # of all together, with what was asked for them
+READS_MAX: Final = 128
+READ_MAX_BYTES: Final = 4096  # of one, and of what was asked for it; 1 MiB for all of them
 
 Asked = tuple[object, ...]
 
@@ -40,3 +48,43 @@ class ListAnswers:
 
 def _size(asked: Asked, answer: bytes) -> int:
     return len(answer) + sum(len(part) for part in asked if isinstance(part, str))
+
+
+class _Read(NamedTuple):
+    sealed: bytes
+    ref: ItemRef
+    id: str
+    version: int
+
+
+class ReadAnswers:
+    """Encoded answers to reads of single items, each sealed and bound to what was asked; the oldest make room."""
+
+    def __init__(self, key: SecretBytes, entropy: Entropy) -> None:
+        """`key`: 32 random bytes, for this alone."""
+        self._seal = MemorySeal(key)
+        self._entropy = entropy
+        self._kept: dict[bytes, _Read] = {}
+
+    def get(self, asked: bytes) -> tuple[bytes, ItemRef, str, int] | None:
+        """The answer that was kept for this, with the name, id and version of the item in it."""
+        kept = self._kept.get(asked)
+        return None if kept is None else (self._seal.open(kept.sealed, asked), kept.ref, kept.id, kept.version)
+
+    def keep(self, asked: bytes, answer: bytes, item: Item) -> None:
+        """Keeps one that is not kept yet, unless it is too large."""
+        if len(asked) > READ_MAX_BYTES or len(answer) > READ_MAX_BYTES:
+            return
+        if len(self._kept) == READS_MAX:
+            del self._kept[next(iter(self._kept))]
+        sealed = self._seal.seal(self._entropy.token(NONCE_BYTES), answer, asked)
+        self._kept[asked] = _Read(sealed, item.ref, item.id, item.version)
+
+    def drop(self) -> None:
+        """Forgets all."""
+        self._kept.clear()
+
+    def wipe(self) -> None:
+        """Forgets all, and the key."""
+        self._kept.clear()
+        self._seal.wipe()

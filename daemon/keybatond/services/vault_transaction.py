@@ -40,18 +40,6 @@ def find(reader: VaultReader, sealer: RowSealer, ref: ItemRef) -> Found | None:
     return Found(row, item)
 
 
-def find_values(reader: VaultReader, sealer: RowSealer, ref: ItemRef) -> tuple[Row, ItemRef, dict[str, bytes]] | None:
-    """As `find`, for one read: the row, the name as it is stored, and the bare values by field."""
-    with opening():
-        row = reader.live(sealer.tag(ref))
-        if row is None:
-            return None
-        stored, values = sealer.open_values(row, ref)
-    if stored is not ref and not same_place(stored, ref):
-        raise KeybatonError(Reason.VAULT_DAMAGED, problem="name")
-    return row, stored, values
-
-
 def same_place(one: ItemRef, other: ItemRef) -> bool:
     """Whether both name the same item."""
     return one == other or (

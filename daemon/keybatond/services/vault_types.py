@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
 
-from keybaton_core.items import Item, ItemRef, ItemRefused
+from keybaton_core.items import Body, DatabaseBody, EnvBody, Item, ItemRef, ItemRefused, ProjectBody, SecretBody
 from keybaton_core.names import NameRefused
 from keybaton_core.vault_keys import KeysWiped, SealBroken
 from keybaton_core.vault_parts import VaultRowInvalid
@@ -23,9 +22,9 @@ __all__ = [
     "ReadRecord",
     "RestoreResult",
     "VaultHeader",
+    "bare_value",
     "checked",
     "checked_ref",
-    "chosen",
     "opening",
 ]
 
@@ -88,14 +87,31 @@ class opening:  # noqa: N801 (read as a verb: `with opening():`)
             raise KeybatonError(Reason.VAULT_LOCKED) from None
 
 
-def chosen(values: Mapping[str, bytes], field: str) -> bytes:
-    """The value of `field`, or of the only field there is. FIELD_REQUIRED and FIELD_UNKNOWN name the fields."""
+def bare_value(body: Body, field: str) -> bytes:
+    """The value of `field`, or of the only field there is. FIELD_REQUIRED and FIELD_UNKNOWN name the fields.
+
+    A database's fields are its texts and links, a project's is its title.
+    """
+    values = _values(body)
     if not field and len(values) == 1:
         return next(iter(values.values()))
     if field in values:
         return values[field]
     reason = Reason.FIELD_UNKNOWN if field else Reason.FIELD_REQUIRED
     raise KeybatonError(reason, fields=", ".join(values))
+
+
+def _values(body: Body) -> dict[str, bytes]:
+    match body:
+        case SecretBody():
+            return {name: value.reveal() for name, value in body.fields.items()}
+        case EnvBody():
+            return {"value": body.value.reveal()}
+        case DatabaseBody():
+            texts = {"description": body.description, "path": body.path, "origin": body.origin, **body.links}
+            return {name: text.encode() for name, text in texts.items()}
+        case ProjectBody():
+            return {"title": body.title.encode()}
 
 
 def checked(item: Item) -> Item:

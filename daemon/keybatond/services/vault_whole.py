@@ -19,7 +19,7 @@ from keybaton_core.vault_rows import RowSealer, Totals
 from keybaton_core.vault_wrap import unwrap, wrap
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, Progress
-from keybatond.services.vault_answers import ListAnswers
+from keybatond.services.vault_answers import ListAnswers, ReadAnswers
 from keybatond.services.vault_check import Check
 from keybatond.services.vault_copy import copy_vault
 from keybatond.services.vault_front import VaultHeader, decoded, header_in, record_of
@@ -36,6 +36,7 @@ class OpenVault:
     """An open vault: its keys, the reads that are not yet written, and what was answered about its names."""
 
     sealer: RowSealer
+    read_answers: ReadAnswers
     reads: deque[ReadRecord] = field(default_factory=lambda: deque(maxlen=PENDING_MAX))
     answers: ListAnswers = field(default_factory=ListAnswers)
 
@@ -77,7 +78,7 @@ class WholeVault:
             writer.put_totals(sealer.seal_totals(Totals(seals=1), self._entropy.token(NONCE_BYTES)))
 
         await self._store.create(fill)
-        self._open = OpenVault(sealer)
+        self._open = self._opening(sealer)
 
     async def open(self, wrapping_key: SecretBytes) -> None:
         """Unlocks. WRONG_KEY, VAULT_ABSENT, VAULT_DAMAGED, VAULT_NEWER. Nothing is written."""
@@ -96,7 +97,7 @@ class WholeVault:
         vault_key.wipe()
         with opening():
             sealer.open_totals(reader.totals())
-        self._open = OpenVault(sealer)
+        self._open = self._opening(sealer)
 
     def close(self) -> None:
         """Locks: no later call sees the keys. Writes on their way are finished; after them the keys are overwritten."""
@@ -105,6 +106,7 @@ class WholeVault:
             reads = list(was.reads)
             was.reads.clear()
             was.answers.drop()
+            was.read_answers.wipe()
             self._store.submit(lambda writer: self._append_reads(writer, was.sealer, reads), was.sealer.keys.wipe)
 
     async def shutdown(self) -> None:
@@ -186,6 +188,9 @@ class WholeVault:
             source.keys.wipe()
 
     # --- inside ---------------------------------------------------------------------------------------------------------
+
+    def _opening(self, sealer: RowSealer) -> OpenVault:
+        return OpenVault(sealer, ReadAnswers(self._hold(SecretBytes(self._entropy.token(KEY_BYTES))), self._entropy))
 
     def _opened(self) -> OpenVault:
         if self._open is None:
@@ -275,7 +280,7 @@ class WholeVault:
                 if self._open is not None:
                     self._open.reads.clear()  # they are the replaced vault's
                 self.close()
-                self._open = OpenVault(target)
+                self._open = self._opening(target)
             except BaseException:
                 target.keys.wipe()
                 raise
@@ -287,6 +292,7 @@ class WholeVault:
         """After each commit, before whoever asked for it is answered."""
         if self._open is not None:
             self._open.answers.drop()
+            self._open.read_answers.drop()
 
     def _note_read(self, session: OpenVault, read: ReadRecord) -> None:
         reads = session.reads
