@@ -1,4 +1,4 @@
-"""The keyring backend: by keyring's own test class, through its command, and under pip against an index on loopback."""
+"""The keyring backend: by keyring's own test class, through its command, and under pip and twine with an index on loopback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keyring.testing.backend import BackendBasicTests
 
 from keybaton_cli.helpers.keyring_backend import KeybatonKeyring
 from keybaton_testing.keyring_session import KeyringSession
-from keybaton_testing.loopback import Asked, Loopback, Reply, guarded
+from keybaton_testing.loopback import Asked, Loopback, Reply, basic, guarded
 from keybaton_testing.program import keybaton
 from keybaton_testing.require import require
 from keybaton_testing.unlocked import LOCKED_HINT, PassphraseDevice
@@ -138,6 +138,9 @@ def test_the_agents_own_key_goes_to_the_desktops_keychain_all_the_same() -> None
         assert "SecretService" in device.keybaton("status", "--json", check=True).stdout
 
 
+WHEEL_NAME = "keybaton_test_package-1.0-py3-none-any.whl"
+
+
 def wheel() -> bytes:
     """A package with nothing but a number."""
     info = "keybaton_test_package-1.0.dist-info"
@@ -158,11 +161,12 @@ def wheel() -> bytes:
 
 
 def index(asked: Asked) -> Reply:
-    """A package index of one package."""
-    name = "keybaton_test_package-1.0-py3-none-any.whl"
-    if asked.path.endswith(name):
+    """A package index of one package, which takes uploads."""
+    if asked.method == "POST":
+        return Reply(200)
+    if asked.path.endswith(WHEEL_NAME):
         return Reply(200, wheel(), {"Content-Type": "application/octet-stream"})
-    page = f'<!DOCTYPE html><html><body><a href="/{name}">{name}</a></body></html>'
+    page = f'<!DOCTYPE html><html><body><a href="/{WHEEL_NAME}">{WHEEL_NAME}</a></body></html>'
     return Reply(200, page.encode(), {"Content-Type": "text/html"})
 
 
@@ -213,6 +217,39 @@ def test_pip_installs_from_an_index_whose_password_is_in_the_vault(device: Passp
         done = pip(device, server, tmp_path / "locked")
         assert done.returncode != 0
         assert LOCKED_HINT in done.stdout + done.stderr
+
+
+def twine(device: PassphraseDevice, place: str, file: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """twine uploads to the index, asking keyring for the user, unless one is named, and for the password."""
+    command = [sys.executable, "-I", "-m", "twine", "upload", "--non-interactive", "--disable-progress-bar"]
+    return device.run(["setsid", "-w", *command, "--repository-url", place, *more, str(file)], env=CHOSEN)
+
+
+def test_twine_uploads_to_an_index_whose_password_is_in_the_vault(device: PassphraseDevice, tmp_path: Path) -> None:
+    """The file arrives with the login of the vault and without a prompt; a locked vault is told, and nothing is sent."""
+    file = tmp_path / WHEEL_NAME
+    file.write_bytes(wheel())
+    with Loopback(guarded("ann", "geheim", index)) as server:
+        place = f"{server.url}/legacy/"
+        command = [python(), "-I", "-m", "keyring", "set", place, "ann"]
+        device.run(command, stdin="geheim\n", env=CHOSEN, check=True)
+        for user in ((), ("--username", "ann")):
+            done = twine(device, place, file, *user)
+            assert done.returncode == 0, done.stdout + done.stderr
+            sent = server.asked.pop()
+            assert (sent.method, sent.path, sent.headers["Authorization"]) == (
+                "POST",
+                "/legacy/",
+                basic("ann", "geheim"),
+            )
+            assert file.read_bytes() in sent.body
+        assert set(device.reads()) == {(device.names()[0], "keyring")}
+        device.lock()
+        server.asked.clear()
+        done = twine(device, place, file)
+        assert done.returncode != 0
+        assert "keybaton unlock" in done.stdout + done.stderr
+        assert server.asked == []
 
 
 def test_the_library_and_the_tests_speak_of_one_backend() -> None:
