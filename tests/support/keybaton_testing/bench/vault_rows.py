@@ -8,17 +8,19 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 
 from keybaton_client.messages import PUT_ITEM, put_request
-from keybaton_client.unary import Channel, connect
+from keybaton_client.unary import connect
 from keybaton_testing.bench.competitors import Pass, keyring_set
 from keybaton_testing.bench.measure import Row, interleaved, milliseconds, timed
-from keybaton_testing.bench.setting import VALUE, Setting, device_with
+from keybaton_testing.bench.setting import BATCH, VALUE, Setting, device_with, name
 from keybaton_testing.device import Device
 from keybaton_testing.vaults import made_vault
 from keybaton_testing.vaults import secret as vault_item
-from keybatond.services.vault import PutMode
+from keybatond.services.vault import PutMode, VaultService
 
 _UPSERT = 3
 _ROW_BYTES = 350  # about what one sealed row with its index entry takes
@@ -26,54 +28,75 @@ _IMPORTED = 1000
 
 
 def durable_put(setting: Setting) -> list[Row]:
-    """PutItem, one after the other on a warm channel, and the same number of appends with fsync on the same disk."""
+    """One put after the other: by the vault itself, and by PutItem on a warm channel; in turns with appends and fsync."""
     many = min(100_000, setting.many)
+    return [*asyncio.run(_vault_put(many)), *_socket_put(many)]
+
+
+async def _vault_put(many: int) -> list[Row]:
+    """The vault's own puts, without socket and gRPC: what the disk and the sealing cost, however many secrets there are."""
+    taken: dict[str, list[float]] = {"small": [], "large": [], "raw": []}
+    with tempfile.TemporaryDirectory(prefix="kbb-") as folder:
+        vaults = {
+            "small": await _filled(Path(folder, "small.db"), 1000),
+            "large": await _filled(Path(folder, "large.db"), many),
+        }
+        with Path(folder, "raw").open("ab", buffering=0) as raw:
+            for number in range(320):
+                for which, vault in vaults.items():
+                    start = time.perf_counter()
+                    await vault.put(vault_item(f"put-{number}", VALUE), PutMode.CREATE)
+                    taken[which].append(time.perf_counter() - start)
+                taken["raw"].append(timed(lambda: _append(raw)))
+        for vault in vaults.values():
+            await vault.shutdown()
+    medians = {which: statistics.median(seconds[20:]) for which, seconds in taken.items()}
+    what = f"durable put with {many:,} secrets"
+    return [
+        Row(what, "with 1,000", medians["large"] / medians["small"], 1.8, note=_figures(medians)),
+        Row(what, "append and fsync", medians["large"] / medians["raw"], 3),
+    ]
+
+
+async def _filled(path: Path, count: int) -> VaultService:
+    vault = await made_vault(path)
+    for first in range(0, count, BATCH):
+        items = [vault_item(name(number), VALUE) for number in range(first, min(first + BATCH, count))]
+        await vault.batch_put(items, PutMode.CREATE)
+    return vault
+
+
+def _socket_put(many: int) -> list[Row]:
+    """PutItem as clients see it. It has no bound of its own: on a quick disk the call costs more than the put."""
     with device_with(1000) as (small, _), device_with(many) as (large, _client):
         channels = {"small": connect(str(small.socket), 10), "large": connect(str(large.socket), 10)}
         numbers = iter(range(1_000_000))
 
-        def put(channel: Channel) -> float:
+        def put(which: str) -> float:
             request = put_request(f"put-{next(numbers)}", "plain", {"value": VALUE}, _UPSERT)
-            return timed(lambda: channel.call(PUT_ITEM, request, 10))
+            return timed(lambda: channels[which].call(PUT_ITEM, request, 10))
 
         with (small.root / "raw").open("ab", buffering=0) as raw:
-
-            def append() -> None:
-                raw.write(bytes(_ROW_BYTES))
-                os.fsync(raw.fileno())
-
             actions = {
-                "small": lambda: put(channels["small"]),
-                "large": lambda: put(channels["large"]),
-                "raw": lambda: timed(append),
+                "small": lambda: put("small"),
+                "large": lambda: put("large"),
+                "raw": lambda: timed(lambda: _append(raw)),
             }
             taken = interleaved(actions, 300, warm=20)
-    figures = ", ".join(f"{name} {milliseconds(seconds)}" for name, seconds in taken.items())
+    what = f"PutItem over the socket, {many:,} secrets"
     return [
-        Row(f"durable put with {many:,} secrets", "with 1,000", taken["large"] / taken["small"], 1.8, note=figures),
-        Row(f"durable put with {many:,} secrets", "append and fsync", taken["large"] / taken["raw"], 3),
-        asyncio.run(_put_alone()),
+        Row(what, "with 1,000", taken["large"] / taken["small"], 1.8, note=_figures(taken)),
+        Row(what, "append and fsync", taken["large"] / taken["raw"], None),
     ]
 
 
-async def _put_alone() -> Row:
-    """The vault's own part of it: a put without socket and gRPC, in turns with an append and fsync beside the file."""
-    taken: dict[str, list[float]] = {"put": [], "raw": []}
-    with tempfile.TemporaryDirectory(prefix="kbb-") as folder:
-        vault = await made_vault(Path(folder, "vault.db"))
-        with Path(folder, "raw").open("ab", buffering=0) as raw:
-            for number in range(320):
-                start = time.perf_counter()
-                await vault.put(vault_item(f"put-{number}", VALUE), PutMode.CREATE)
-                middle = time.perf_counter()
-                raw.write(bytes(_ROW_BYTES))
-                os.fsync(raw.fileno())
-                taken["put"].append(middle - start)
-                taken["raw"].append(time.perf_counter() - middle)
-        await vault.shutdown()
-    put, alone = (statistics.median(taken[which][20:]) for which in ("put", "raw"))
-    note = f"{milliseconds(put)}, raw {milliseconds(alone)}"
-    return Row("durable put, the vault alone", "append and fsync", put / alone, 3, note=note)
+def _append(raw: FileIO) -> None:
+    raw.write(bytes(_ROW_BYTES))
+    os.fsync(raw.fileno())
+
+
+def _figures(taken: Mapping[str, float]) -> str:
+    return ", ".join(f"{which} {milliseconds(seconds)}" for which, seconds in taken.items())
 
 
 def batch_import(setting: Setting) -> list[Row]:
