@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 from pathlib import Path
 
@@ -15,14 +14,9 @@ from hypothesis import strategies as st
 
 from keybaton_cli.dotenv import reading, writing
 from keybaton_testing import node_dotenv
+from keybaton_testing.dotenv_corpus import corpus
 from keybaton_testing.require import require
 
-# What makes dotenv files hard, put together at random: a seed makes the corpus the same in every run.
-ATOMS = [
-    "A", "B_C", "export ", "=", ":", " ", "\t", "'", '"', "`", "\\", "\\n", "\\r", "\n", "\r\n", "\r", "#", "$", "${A}",
-    "${X:-d}", "x", "1", "é", "😀", "\u2028", "\ufeff", "\u00a0", "\x0b", "\x1c", "\x85", ".", "-", "k=v", "\\'", '\\"', "A=",
-    "\nB=", "\nC='", '\nD="', "\nexport E=`",
-]  # fmt: skip
 CORPUS = 2500
 
 HARD_FILES = {
@@ -46,12 +40,6 @@ HARD_FILES = {
     "names with dots and hyphens": "a.b=1\nc-d=2\n1E=3\n",
     "no final line end": "A=1",
 }
-
-
-def corpus(seed: int, count: int) -> list[str]:
-    """`count` files put together from ATOMS."""
-    chance = random.Random(seed)
-    return ["".join(chance.choice(ATOMS) for _ in range(chance.randint(1, 25))) for _ in range(count)]
 
 
 def values_of(bindings: list[reading.Binding]) -> dict[str, str | None]:
@@ -192,22 +180,3 @@ def test_a_shell_reads_back_what_is_written_for_it(program: str) -> None:
     )
     found = dict(entry.split("=", 1) for entry in done.stdout.decode().split("\0") if "=" in entry)
     assert {name: found[name] for name in values} == values
-
-
-def test_docker_refuses_line_ends_and_carries_the_rest() -> None:
-    """docker's reader takes lines as they are: quotes, hashes and spaces are values."""
-    assert writing.docker({"A": " 'x' # y ", "B": ""}) == "A= 'x' # y \nB=\n"
-    for value in ("a\nb", "a\r", "x" * 70000):
-        with pytest.raises(writing.CannotCarry, match=r"^KEY: "):
-            writing.docker({"KEY": value})
-
-
-def test_github_actions_delimits_every_value() -> None:
-    """A value cannot end its own block, whatever it contains."""
-    text = writing.github_actions({"A": "1\nKEYBATON_0\n2", "B": ""})
-    first, *rest = text.split("\n")
-    name, delimiter = first.split("<<")
-    assert name == "A"
-    assert rest[:4] == ["1", "KEYBATON_0", "2", delimiter]
-    with pytest.raises(writing.CannotCarry):
-        writing.github_actions({"A": "x\r"})

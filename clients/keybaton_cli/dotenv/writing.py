@@ -15,6 +15,8 @@ from keybaton_cli.dotenv.reading import DotenvRefused, last_values, parse
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
 # bufio.Scanner's token limit, which docker's reader of env-files keeps.
 DOCKER_LINE_MAX_BYTES = 64 * 1024 - 1
+# What GitHub's runner takes from the workflow alone, whatever the case of its letters.
+_GITHUB_REFUSES = frozenset({"NODE_OPTIONS"})
 
 # A quoted value must stay itself whatever quotes stand before and after it in the file.
 _NEIGHBOURS = ("A_='a'\nB_=\"b\"\nC_=`c`\n", "\nD_='d'\nE_=\"e\"\nF_=`f`\n")
@@ -55,9 +57,14 @@ def docker(values: Mapping[str, str]) -> str:
 
 
 def github_actions(values: Mapping[str, str]) -> str:
-    """Lines for the file that `$GITHUB_ENV` names, each value between delimiters that it does not contain."""
+    """Lines for the file that `$GITHUB_ENV` names, each value between delimiters that it does not contain.
+
+    CannotCarry for what the runner refuses, and for an end that its Windows build takes for a line's.
+    """
     parts = []
     for name, value in values.items():
+        if name.upper() in _GITHUB_REFUSES:
+            raise CannotCarry(name, "GitHub's runner refuses it in this file", "set it under env: in the workflow")
         if value.endswith("\r"):
             raise CannotCarry(name, "a final carriage return would be taken as part of the line end")
         delimiter = f"KEYBATON_{secrets.token_hex(16)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_testing import node_dotenv
+from keybaton_testing import github_file, node_dotenv, node_packages
 
 CHECK_SECONDS = 10  # for a check that runs a program
 
@@ -32,6 +32,10 @@ class Part:
 
 def _programs(*names: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(name) for name in names)
+
+
+def _npm(package: str) -> Callable[[], bool]:
+    return lambda: node_packages.folder(package) is not None
 
 
 def _succeeds(*command: str) -> bool:
@@ -98,7 +102,8 @@ PARTS: dict[str, Part] = {
     "man": Part(_programs("man"), "apt-get install man-db"),
     "buf": Part(_programs("buf"), "npm install -g @bufbuild/buf"),
     "node": Part(_programs("node"), "apt-get install nodejs"),
-    "node-dotenv": Part(lambda: node_dotenv.folder() is not None, "apt-get install nodejs npm; npm install -g dotenv"),
+    "node-dotenv": Part(_npm(node_dotenv.PACKAGE), "apt-get install nodejs npm; npm install -g dotenv"),
+    "node-actions": Part(_npm(github_file.PACKAGE), "apt-get install nodejs npm; npm install -g @actions/core@1"),
     "tmux": Part(_programs("tmux"), "apt-get install tmux"),
     "pass": Part(_programs("pass", "gpg"), "apt-get install pass gnupg"),
     "gpg": Part(_programs("gpg"), "apt-get install gnupg"),
