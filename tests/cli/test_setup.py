@@ -263,6 +263,33 @@ def test_programs_that_are_not_installed_say_so(
         assert keybaton("setup", *arguments, "--yes").code == 5
 
 
+OLD_KUBECTL = """#!/bin/sh
+echo "$*" >> "$HOME/told"
+case "$*" in
+    *--help) echo "of a version that knows no mode" ;;
+    "config view"*) echo '{"users": null}' ;;
+    *set-credentials*) echo "it is read-only" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_a_user_that_an_old_kubectl_could_not_finish_does_not_stay(keybaton: CommandLine, home: Path) -> None:
+    """What was begun is taken back, and what kubectl said is told."""
+    for name, script in (("kubectl", OLD_KUBECTL), ("keybaton-kubectl-credentials", "#!/bin/sh\n")):
+        (home / "bin" / name).write_text(script)
+        (home / "bin" / name).chmod(0o755)
+    done = keybaton("setup", "kubectl", "cluster", "--yes")
+    assert done.code != 0
+    assert "it is read-only" in done.err
+    told = [line for line in (home / "told").read_text().splitlines() if "view" not in line and "--help" not in line]
+    assert told == [
+        "config set users.cluster.username cluster",
+        "config set-credentials cluster --exec-command=keybaton-kubectl-credentials --exec-arg=cluster --username= "
+        "--exec-api-version=client.authentication.k8s.io/v1beta1",
+        "config delete-user cluster",
+    ]
+
+
 def test_git_goes_by_whole_path_where_path_does_not_have_the_helper(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

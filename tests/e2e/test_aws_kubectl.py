@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keybaton_testing.loopback import Asked, Loopback, Reply, self_signed
-from keybaton_testing.require import require
+from keybaton_testing.require import OTHER_KUBECTL, require
 from keybaton_testing.unlocked import LOCKED_HINT, PassphraseDevice
 
 pytestmark = pytest.mark.e2e
@@ -73,10 +74,15 @@ def api(asked: Asked) -> Reply:
     return Reply(200, b'{"gitVersion": "v9"}', {"Content-Type": "application/json"})
 
 
-@pytest.fixture
-def cluster(device: PassphraseDevice, tmp_path: Path) -> Iterator[Loopback]:
-    """A server with TLS, in the device's kubeconfig as the present context with the user `tester`."""
-    require("kubectl")
+@pytest.fixture(params=["kubectl", "other-kubectl"])
+def cluster(request: pytest.FixtureRequest, device: PassphraseDevice, tmp_path: Path) -> Iterator[Loopback]:
+    """A server with TLS, in the device's kubeconfig as the present context with the user `tester`; two versions of kubectl."""
+    require(request.param)
+    if request.param == "other-kubectl":
+        program = tmp_path / "bin" / "kubectl"
+        program.parent.mkdir()
+        program.symlink_to(os.environ[OTHER_KUBECTL])
+        device.env["PATH"] = f"{program.parent}:{device.env['PATH']}"
     certificate = self_signed(tmp_path / "cluster.pem")
     with Loopback(api, certificate) as server:
         for arguments in (
@@ -95,6 +101,10 @@ def test_kubectl_uses_a_token_of_the_vault(device: PassphraseDevice, cluster: Lo
     done = device.run(["kubectl", "get", "--raw", "/version"])
     assert (done.returncode, done.stdout) == (0, '{"gitVersion": "v9"}'), done.stderr
     assert set(device.reads()) == {("cluster token", "kubectl")}
+    shown = device.run(["kubectl", "config", "view", "-o", "jsonpath={.users[?(@.name=='tester')].user}"], check=True)
+    user = json.loads(shown.stdout)
+    assert "username" not in user
+    assert (user["exec"]["command"], user["exec"]["args"]) == ("keybaton-kubectl-credentials", ["cluster token"])
     assert "tester" in device.keybaton("setup", check=True).stdout
     again = device.keybaton("setup", "kubectl", "cluster token", "--as", "tester", "--yes", check=True)
     assert again.stdout == "It is set up already.\n"
@@ -107,7 +117,7 @@ def test_kubectl_says_that_the_vault_is_locked(device: PassphraseDevice, cluster
     """At once, with our hint; and a user with other credentials is somebody else's."""
     device.put("cluster token", "token", value="t0ken-of-the-tests")
     device.keybaton("setup", "kubectl", "cluster token", "--as", "tester", "--yes", check=True)
-    device.run(["kubectl", "config", "set-credentials", "stranger", "--token=x"], check=True)
+    device.run(["kubectl", "config", "set", "users.stranger.token", "x"], check=True)
     assert device.keybaton("setup", "kubectl", "cluster token", "--as", "stranger", "--yes").returncode == 6
     device.lock()
     started = time.monotonic()

@@ -13,6 +13,7 @@ from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.setup.plan import Plan, State, Step, conflict, first_line, helper, installed
 
 PROGRAM = "keybaton-kubectl-credentials"
+_GROUP = "client.authentication.k8s.io"
 _WHERE = "the kubeconfig"
 _SECONDS = 20
 
@@ -35,16 +36,32 @@ def add(name: str, label: str) -> Plan:
         return Plan()
     if there:
         raise conflict(_WHERE, f"the user {user} has other credentials", "--as names another user.")
-    # kubectl before 1.26 cannot write the mode that version v1 demands.
-    modern = "--exec-interactive-mode" in _run("config", "set-credentials", "--help")
-    version = "v1" if modern else "v1beta1"
-    arguments = [
-        *("config", "set-credentials", user, f"--exec-command={helper(PROGRAM)}", f"--exec-arg={name}"),
-        f"--exec-api-version=client.authentication.k8s.io/{version}",
-        *(["--exec-interactive-mode=Never"] if modern else []),
-    ]
-    step = Step(_WHERE, (shlex.join(["kubectl", *arguments]),), partial(_run, *arguments))
+    commands = _commands(user, name)
+    lines = tuple(shlex.join(["kubectl", *arguments]) for arguments in commands)
+    step = Step(_WHERE, lines, partial(_write, user, commands))
     return Plan((step,), (f"Use it with `kubectl config set-context --current --user={shlex.quote(user)}`.",))
+
+
+def _commands(user: str, name: str) -> list[list[str]]:
+    """What kubectl is told, one after the other."""
+    written = ["config", "set-credentials", user, f"--exec-command={helper(PROGRAM)}", f"--exec-arg={name}"]
+    if "--exec-interactive-mode" in _run("config", "set-credentials", "--help"):
+        return [[*written, f"--exec-api-version={_GROUP}/v1", "--exec-interactive-mode=Never"]]
+    # kubectl before 1.26 cannot write the mode that version v1 demands, and 1.20 as built by Debian 12 crashes when
+    # `set-credentials` has to make a user: it is made with a property that the second command takes out again.
+    made = ["config", "set", f"users.{user}.username", user]
+    return [made, [*written, "--username=", f"--exec-api-version={_GROUP}/v1beta1"]]
+
+
+def _write(user: str, commands: list[list[str]]) -> None:
+    """Runs the commands; a user that is not finished does not stay."""
+    _run(*commands[0])
+    for arguments in commands[1:]:
+        try:
+            _run(*arguments)
+        except Failure:
+            _run("config", "delete-user", user)
+            raise
 
 
 def remove(name: str, label: str) -> Plan:
