@@ -203,8 +203,12 @@ class _Sending:
         self._attempts += 1
         line = self._lines[self._attempts] = _Line(candidate, connection)
         line.task = asyncio.current_task()
-        self._feed(Connected(self._attempts, connection.fingerprint, self._fresh()))
-        await self._speak(self._attempts, line)
+        try:
+            self._feed(Connected(self._attempts, connection.fingerprint, self._fresh()))
+            await self._speak(self._attempts, line)
+        finally:
+            # A task that was cancelled holds this frame: with the line holding the task, neither would be freed for long.
+            line.task = None
 
     async def _speak(self, number: int, line: _Line) -> None:
         while True:  # until the attempt is dropped or the session ends

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import ipaddress
 import socket
 import threading
@@ -17,16 +16,10 @@ from keybatond.errors import ShareFailed, ShareReason
 from keybatond.network_ports import Address, RequestHandler, TlsServer
 
 ADDRESSES_MAX = 8  # of one host name
-# asyncio gives each TLS connection a buffer of 256 KiB, and one that ends while its answer is awaited is freed only by the
-# garbage collector, which counts objects and not bytes: it would let a crowd of stalling peers fill hundreds of MiB.
-CONNECTIONS_PER_COLLECTION = 64
 
 
 class TlsTransport:
     """Implements Transport."""
-
-    def __init__(self) -> None:
-        self._connected = 0
 
     async def serve(self, handler: RequestHandler, *, common_name: str, legacy: bool = False) -> TlsServer:
         """A server on one ephemeral port of all addresses. ShareFailed(NETWORK) when no port can be had."""
@@ -58,9 +51,6 @@ class TlsTransport:
         self, to: Address, *, fingerprint: bytes | None, timeout: float, legacy: bool = False
     ) -> PinnedConnection:
         """Connects; any certificate but that of `fingerprint` is ShareFailed(PEER_GONE)."""
-        self._connected += 1
-        if self._connected % CONNECTIONS_PER_COLLECTION == 0:
-            gc.collect()
         return await open_connection(to, fingerprint=fingerprint, timeout=timeout, legacy=legacy)
 
 
