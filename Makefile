@@ -5,6 +5,7 @@ PYTHON ?= python3
 JOBS ?= auto
 E2E_JOBS ?= 2
 KILLS ?= 1000
+RESTORE_KILLS ?= 100
 TRIES ?= 1000
 ROUNDS ?= 20
 
@@ -21,7 +22,7 @@ help:
 	@echo "make check      format, lint, types, import contracts, generated code"
 	@echo "make bench      the table of figures next to their bounds; writes bench-results.json"
 	@echo "make lab        two devices in a network of their own, to play with"
-	@echo "make crash      kill the agent under a writing load, KILLS=$(KILLS) times"
+	@echo "make crash      kill the agent under a writing load, KILLS=$(KILLS) times, and in restores, RESTORE_KILLS=$(RESTORE_KILLS)"
 	@echo "make attack     the attacker's tries in the lab, TRIES=$(TRIES) of each kind"
 	@echo "make fuzz       every generated test again, ROUNDS=$(ROUNDS) times with new seeds"
 	@echo "make floor      the tests on the lowest allowed versions of the dependencies"
@@ -89,6 +90,7 @@ lab: venv wheel-venv
 
 crash: venv wheel-venv
 	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.crash --kills $(KILLS)
+	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.crash_restore --kills $(RESTORE_KILLS)
 
 attack: venv wheel-venv
 	KEYBATON_BIN=$(WHEEL_BIN)/keybaton .venv/bin/python -m keybaton_testing.attacker --tries $(TRIES)

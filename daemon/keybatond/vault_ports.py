@@ -7,11 +7,13 @@ before the failing call is there after it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from keybaton_core.vault_parts import Row
 
 T = TypeVar("T")
+
+SET_ASIDE: Final = ".replaced-"  # how the name of a replaced vault goes on, behind the vault's own
 
 
 class VaultReader(Protocol):
@@ -150,8 +152,8 @@ class VaultStore(Protocol):
     ) -> tuple[T, str]:
         """Runs `job` from the vault file at `path` to a new file that then takes this vault's place, durable when it returns.
 
-        The replaced vault is kept beside it, its name with `aside` behind it, and that path is the second result; None: there
-        must be none (VAULT_EXISTS), and the path is empty. No write may be on its way.
+        The replaced vault is kept beside it, its name with `aside` (which begins with SET_ASIDE) behind it, and that path is the
+        second result; None: there must be none (VAULT_EXISTS), and the path is empty. No write may be on its way.
         """
 
     async def close(self) -> None:

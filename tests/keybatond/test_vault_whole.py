@@ -390,6 +390,7 @@ class TestRestore:
             await restore(vault, backup, replace=True)
         await vault.shutdown()
         monkeypatch.undo()
+        assert len(list(path.parent.glob("vault.db.replaced-*"))) == (step >= 4)
         again = vault_at(path)
         header = again.header()
         assert header is not None

@@ -26,7 +26,7 @@ from keybatond.services.vault_front import VaultHeader, decoded, header_in, reco
 from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
 from keybatond.services.vault_transaction import Changes
 from keybatond.services.vault_types import ReadRecord, RestoreResult, opening
-from keybatond.vault_ports import VaultReader, VaultStore, VaultWriter
+from keybatond.vault_ports import SET_ASIDE, VaultReader, VaultStore, VaultWriter
 
 T = TypeVar("T")
 
@@ -266,7 +266,7 @@ class WholeVault:
             wrapping_key.wipe()
             target = RowSealer(VaultKeys(vault_key, header.vault_id, self._hold), header.vault_id)
             vault_key.wipe()
-            aside = f".replaced-{self._clock.now_ms()}" if replace and self._store.exists() else None
+            aside = f"{SET_ASIDE}{self._clock.now_ms()}" if replace and self._store.exists() else None
 
             def copy(reader: VaultReader, writer: VaultWriter) -> Totals:
                 writer.put_header(header.encode())

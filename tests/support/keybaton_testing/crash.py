@@ -69,6 +69,17 @@ def agent_command() -> list[str]:
     return [program[0], "-m", "keybatond", "--foreground"]
 
 
+def started(device: Device) -> Running:
+    """A fresh agent of the device, once it listens."""
+    agent = device.start(agent_command())
+    try:
+        wait_until(lambda: listening(str(device.socket)), "the agent listens", seconds=START_SECONDS)
+    except BaseException:
+        agent.stop()
+        raise
+    return agent
+
+
 class Victim:
     """One device whose agent is killed again and again."""
 
@@ -81,25 +92,16 @@ class Victim:
         self._round = 0
         self._failures: list[str] = []
         self._counters: dict[str, bytes | None] = {}
-        with self._agent() as agent:
+        with started(self._device) as agent:
             with Client(str(device.socket)) as client:
                 client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, self._passphrases[0])
             agent.process.kill()
-
-    def _agent(self) -> Running:
-        agent = self._device.start(agent_command())
-        try:
-            wait_until(lambda: listening(str(self._device.socket)), "the agent listens", seconds=START_SECONDS)
-        except BaseException:
-            agent.stop()
-            raise
-        return agent
 
     def kill_once(self) -> None:
         """Starts the agent, looks at what the last kill left, loads it and kills it."""
         self._round += 1
         rekeying = self._round % REKEY_EVERY == 0
-        with self._agent() as agent:
+        with started(self._device) as agent:
             with Client(str(self._device.socket)) as client:
                 self._unlock(client)
                 self._verify(client)
@@ -133,7 +135,7 @@ class Victim:
 
     def finish(self) -> None:
         """Looks at what the last kill left."""
-        with self._agent(), Client(str(self._device.socket)) as client:
+        with started(self._device), Client(str(self._device.socket)) as client:
             self._unlock(client)
             self._verify(client)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -13,6 +14,7 @@ from typing import Final
 from keybatond.adapters.sqlite_store.failures import damaged, translate
 from keybatond.adapters.sqlite_store.schema import APPLICATION_ID, FORMAT, PAGE_BYTES
 from keybatond.errors import KeybatonError, Reason
+from keybatond.vault_ports import SET_ASIDE
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -128,6 +130,32 @@ def remove_leftovers(beside: Path) -> None:
     """Removes temporary files that a killed process left beside the vault."""
     for path in beside.parent.glob(f".{beside.name}.new-*"):
         path.unlink(missing_ok=True)
+
+
+def undo_exchange(path: Path) -> None:
+    """Takes back an `exchange` that was cut off before the new file came: else the vault has two names, and a log for each.
+
+    A log that could not be folded is perhaps only beside the other name by now; what is in it belongs to the vault.
+    """
+    try:
+        state = path.lstat()
+    except FileNotFoundError:
+        return
+    if state.st_nlink == 1 or not stat.S_ISREG(state.st_mode):
+        return
+    others = [other for other in path.parent.glob(f"{path.name}{SET_ASIDE}*") if os.path.samestat(other.lstat(), state)]
+    for aside in others:
+        log, kept = log_of(path), log_of(aside)
+        if is_there(kept):
+            if not is_there(log):
+                os.link(kept, log, follow_symlinks=False)
+                sync_folder(path.parent)
+            elif not os.path.samestat(log.lstat(), kept.lstat()):
+                continue  # the vault has gone on without it: both stay for people to look at
+        with contextlib.suppress(OSError):  # a second name alone loses nothing
+            kept.unlink(missing_ok=True)
+            aside.unlink()
+            sync_folder(path.parent)
 
 
 def discard(path: Path) -> None:

@@ -29,6 +29,7 @@ class SqliteStore:
         self._committer = Committer(self._connect_writer)
         self._reading: sqlite3.Connection | None = None
         self._reader: RowReader | None = None
+        self._tidied = False  # what a killed process left was looked for
         self._frozen = False  # the reader looks at the file as if nobody could change it
         self._thawed = False  # a writer has come since
         self._subscribers: list[Callable[[], None]] = []
@@ -144,12 +145,21 @@ class SqliteStore:
     def _check(self) -> None:
         """Looks at the files before SQLite does. VAULT_ABSENT, and what `check_own` and `check_head` raise."""
         try:
+            if not self._tidied:
+                self._tidy()
+                self._tidied = True  # once: later on there is work of this process
             files.check_own(self._path)
             files.check_head(self._path, own=True)
         except FileNotFoundError:
             raise KeybatonError(Reason.VAULT_ABSENT) from None
         except OSError as error:
             raise translate(error) from None
+
+    def _tidy(self) -> None:
+        """Takes back what was under way when a process was killed. OSError when the log cannot be brought back."""
+        files.undo_exchange(self._path)
+        with contextlib.suppress(OSError):  # it takes only room
+            files.remove_leftovers(self._path)
 
     def _connect_reader(self) -> tuple[sqlite3.Connection, bool]:
         """A reading connection, and whether it sees a frozen file.
@@ -261,7 +271,11 @@ class SqliteStore:
                 return
             self._stop_writer()
             self._fold_log()
-            files.exchange(new, self._path, aside)
+            try:
+                files.exchange(new, self._path, aside)
+            except OSError:
+                files.undo_exchange(self._path)
+                raise
             self._stop_writer()  # one that came meanwhile holds the replaced file
 
         with translated(), contextlib.closing(self._connect_foreign(path)) as connection:
