@@ -1,7 +1,7 @@
-"""The credential helpers' requests and answers as bytes, beside those of `messages`."""
+"""The credential helpers' requests and answers as bytes, beside those of `requests` and `answers`."""
 
-from keybaton_client.messages import GET_ITEM, LIST_ITEMS, PUT_ITEM, SECRET
-from keybaton_client.wire import blob, bytes_field, fields, message_field, number_field, text
+from keybaton_client.answers import blob, fields, text
+from keybaton_client.requests import GET_ITEM, LIST_ITEMS, PUT_ITEM, SECRET, bytes_field, message_field, number_field
 
 __all__ = [
     "DELETE_ITEM",

@@ -2,9 +2,9 @@
 
 import binascii
 
+from keybaton_client.answers import WireError, blob, fields, text
 from keybaton_client.hpack import Decoder, HpackError
 from keybaton_client.problem import ClientError
-from keybaton_client.wire import WireError, blob, fields, text
 
 _DOMAIN = "keybaton"
 _ERROR_INFO = "google.rpc.ErrorInfo"

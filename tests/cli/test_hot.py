@@ -19,7 +19,7 @@ from keybaton_cli import hot
 from keybaton_cli.hot import adding
 from keybaton_cli.secret_types import SECRET_TYPES
 from keybaton_client.locate import default_socket
-from keybaton_client.messages import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
+from keybaton_client.requests import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
 from keybaton_testing.grpc_server import serving, short_folder
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.errors import wire_error
@@ -45,15 +45,8 @@ _INTERPRETER = {
     "linecache",  # 3.13 loads it for the code of `-c`, by which this test asks
 }
 _HOT = {
-    *(
-        "_socket",
-        "keybaton_cli",
-        "keybaton_cli.hot",
-        "keybaton_client",
-        "keybaton_client.problem",
-        "keybaton_client.unary",
-    ),
-    *("keybaton_client.wire", "keybaton_client.messages"),
+    *("_socket", "keybaton_cli", "keybaton_cli.hot", "keybaton_client", "keybaton_client.unary"),
+    *("keybaton_client.requests", "keybaton_client.incoming", "keybaton_client.answers"),
 }
 
 

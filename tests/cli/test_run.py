@@ -299,8 +299,8 @@ def test_run_loads_nothing_but_what_it_needs(place: Place) -> None:
         "keybaton_cli.hot.executing",
         "keybaton_cli.hot.running",
         "keybaton_client",
-        "keybaton_client.messages",
-        "keybaton_client.problem",
+        "keybaton_client.answers",
+        "keybaton_client.incoming",
+        "keybaton_client.requests",
         "keybaton_client.unary",
-        "keybaton_client.wire",
     }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_client import messages, wire
+from keybaton_client import answers, requests
 
 names = st.text(max_size=300)
 numbers = st.one_of(st.integers(0, 300), st.integers(0, 2**64 - 1))
@@ -25,9 +25,18 @@ summaries = st.builds(
 )
 
 
-def shown(summary: common_pb2.ItemSummary) -> tuple[str, str, int, int]:
+Shown = tuple[str, tuple[str, int, int]]
+
+
+def shown(summary: common_pb2.ItemSummary) -> Shown:
     """A summary as the codec gives it."""
-    return summary.ref.name, summary.secret_type, summary.version, summary.updated_at_ms
+    return summary.ref.name, (summary.secret_type, summary.version, summary.updated_at_ms)
+
+
+def listed(data: bytes) -> tuple[list[Shown], str]:
+    """The items of a list as `shown` has them, and its token. WireError."""
+    found, rests, token = answers.list_answer(data)
+    return list(zip(found, rests, strict=True)), token
 
 
 @settings(max_examples=1000)
@@ -37,7 +46,7 @@ def test_get_requests_are_those_of_protobuf(name: str, field: str) -> None:
     expected = vault_pb2.GetItemRequest(
         ref=common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name=name), field=field, bare=True
     )
-    assert vault_pb2.GetItemRequest.FromString(messages.get_request(name, field)) == expected
+    assert vault_pb2.GetItemRequest.FromString(requests.get_request(name, field)) == expected
 
 
 @settings(max_examples=1000)
@@ -45,15 +54,15 @@ def test_get_requests_are_those_of_protobuf(name: str, field: str) -> None:
 def test_values_come_out_as_they_went_in(value: bytes, unknown: bytes) -> None:
     """Also beside fields that this version does not know."""
     data = vault_pb2.GetItemResponse(value=value).SerializeToString()
-    assert messages.get_answer(data) == value
-    assert messages.get_answer(wire.bytes_field(999, unknown) + data + wire.number_field(77, 5)) == value
+    assert answers.get_answer(data) == value
+    assert answers.get_answer(requests.bytes_field(999, unknown) + data + requests.number_field(77, 5)) == value
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 4 * 1024 * 1024 - 16])
 def test_values_up_to_the_limit_come_out(size: int) -> None:
     """Lengths around the borders of the variable-length integers."""
     value = b"\xa5" * size
-    assert messages.get_answer(vault_pb2.GetItemResponse(value=value).SerializeToString()) == value
+    assert answers.get_answer(vault_pb2.GetItemResponse(value=value).SerializeToString()) == value
 
 
 @settings(max_examples=1000)
@@ -61,7 +70,7 @@ def test_values_up_to_the_limit_come_out(size: int) -> None:
 def test_list_requests_are_those_of_protobuf(size: int, token: str) -> None:
     """Page size and token."""
     expected = vault_pb2.ListItemsRequest(kind=common_pb2.ITEM_KIND_SECRET, page_size=size, page_token=token)
-    assert vault_pb2.ListItemsRequest.FromString(messages.list_request(size, token)) == expected
+    assert vault_pb2.ListItemsRequest.FromString(requests.list_request(size, token)) == expected
 
 
 @settings(max_examples=1000)
@@ -69,7 +78,7 @@ def test_list_requests_are_those_of_protobuf(size: int, token: str) -> None:
 def test_lists_are_read_as_protobuf_writes_them(items: list[common_pb2.ItemSummary], token: str) -> None:
     """Names, types, versions up to 64 bits and times of either sign."""
     data = vault_pb2.ListItemsResponse(items=items, next_page_token=token).SerializeToString()
-    assert messages.list_answer(data) == ([shown(item) for item in items], token)
+    assert listed(data) == ([shown(item) for item in items], token)
 
 
 # As the agent makes them: most of the octets that lists of these share are the same, and some are just off.
@@ -90,20 +99,20 @@ def test_lists_of_usual_secrets_are_read_as_protobuf_writes_them(
 ) -> None:
     """The short way through a list and the long way agree, wherever the one leaves off."""
     data = vault_pb2.ListItemsResponse(items=items, next_page_token=token).SerializeToString()
-    assert messages.list_answer(data) == ([shown(item) for item in items], token)
+    assert listed(data) == ([shown(item) for item in items], token)
 
 
-def generally_listed(data: bytes) -> tuple[list[tuple[str, str, int, int]], str] | None:
+def generally_listed(data: bytes) -> tuple[list[Shown], str] | None:
     """A ListItemsResponse read field by field alone; None where it is refused."""
     try:
         items, token = [], ""
-        for key, content in wire.fields(data):
+        for key, content in answers.fields(data):
             if key == 1:
-                items.append(messages.put_answer(wire.message_field(1, wire.blob(content))))
+                items.append(answers.put_answer(requests.message_field(1, answers.blob(content))))
             elif key == 2:
-                token = wire.text(content)
+                token = answers.text(content)
         return items, token
-    except wire.WireError:
+    except answers.WireError:
         return None
 
 
@@ -122,8 +131,8 @@ def test_damaged_lists_are_read_or_refused_as_the_format_says(
         data[place % len(data)] = octet
     made = bytes(data[: len(data) - cut]) if cut < len(data) else b""
     try:
-        read = messages.list_answer(made)
-    except wire.WireError:
+        read = listed(made)
+    except answers.WireError:
         read = None
     assert read == generally_listed(made)
 
@@ -135,7 +144,7 @@ def test_put_requests_are_those_of_protobuf(name: str, kind: str, values: dict[s
     secret = common_pb2.Secret(type=kind, fields=[common_pb2.Field(key=k, value=v) for k, v in values.items()])
     item = common_pb2.Item(ref=common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name=name), secret=secret)
     expected = vault_pb2.PutItemRequest(item=item, mode=vault_pb2.PUT_MODE_CREATE)
-    made = messages.put_request(name, kind, values, messages.CREATE)
+    made = requests.put_request(name, kind, values, requests.CREATE)
     assert vault_pb2.PutItemRequest.FromString(made) == expected
 
 
@@ -154,10 +163,10 @@ def test_batches_are_those_of_protobuf(secrets: list[tuple[str, str, Mapping[str
         for name, kind, values in secrets
     ]
     expected = vault_pb2.BatchPutRequest(items=items, mode=vault_pb2.PUT_MODE_CREATE)
-    made = messages.batch_put_request(secrets, messages.CREATE)
+    made = requests.batch_put_request(secrets, requests.CREATE)
     assert vault_pb2.BatchPutRequest.FromString(made) == expected
     answer = vault_pb2.BatchPutResponse(created=created, replaced=3).SerializeToString()
-    assert messages.batch_put_answer(answer) == created
+    assert answers.batch_put_answer(answer) == created
 
 
 @settings(max_examples=1000)
@@ -165,15 +174,15 @@ def test_batches_are_those_of_protobuf(secrets: list[tuple[str, str, Mapping[str
 def test_put_answers_are_read_as_protobuf_writes_them(summary: common_pb2.ItemSummary) -> None:
     """The summary of what was stored."""
     data = vault_pb2.PutItemResponse(summary=summary).SerializeToString()
-    assert messages.put_answer(data) == shown(summary)
+    assert answers.put_answer(data) == shown(summary)
 
 
 @settings(max_examples=2000)
 @given(
     data=st.binary(max_size=120),
-    decode=st.sampled_from([messages.get_answer, messages.list_answer, messages.put_answer]),
+    decode=st.sampled_from([answers.get_answer, answers.list_answer, answers.put_answer]),
 )
 def test_any_bytes_decode_or_raise_the_one_error(data: bytes, decode: Callable[[bytes], object]) -> None:
     """The decoders are total."""
-    with contextlib.suppress(wire.WireError):
+    with contextlib.suppress(answers.WireError):
         decode(data)

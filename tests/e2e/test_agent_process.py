@@ -17,8 +17,8 @@ import pytest
 
 from keybaton_api.agent.v1 import agent_pb2, common_pb2, share_pb2
 from keybaton_client.client import Client
-from keybaton_client.messages import GET_ITEM, LIST_ITEMS
 from keybaton_client.problem import ClientError
+from keybaton_client.requests import GET_ITEM, LIST_ITEMS
 from keybaton_client.unary import connect
 from keybaton_testing.device import Device
 from keybaton_testing.processes import process_exists, wait_until

@@ -1,6 +1,7 @@
 """What helpers ask of the agent: secrets by name, within a second. Says nothing to anybody; raises ClientError."""
 
 from keybaton_cli.hot import agent, call, default_socket
+from keybaton_client.answers import list_answer, put_answer
 from keybaton_client.credential_messages import (
     DELETE_ITEM,
     GET_ITEM,
@@ -11,8 +12,8 @@ from keybaton_client.credential_messages import (
     secret_request,
     secrets_request,
 )
-from keybaton_client.messages import list_answer, put_answer, put_request
 from keybaton_client.problem import ClientError
+from keybaton_client.requests import put_request
 from keybaton_client.unary import Channel, connect
 
 TYPE_CHECKING = False
@@ -76,8 +77,8 @@ class Vault:
         token = ""
         while True:
             request = secrets_request(prefix, _PAGE, token)
-            page, token = self._call(LIST_ITEMS, request, list_answer, self._read_seconds)
-            found += [name for name, kind, _, _ in page if kind == "login"]
+            page, rests, token = self._call(LIST_ITEMS, request, list_answer, self._read_seconds)
+            found += [name for name, (kind, _, _) in zip(page, rests, strict=True) if kind == "login"]
             if not token:
                 return found
 

@@ -1,12 +1,13 @@
 """The commands that people and scripts call all the time, without click, grpcio or anything else that starts slowly.
 
 `run` serves their plain forms. Whatever is unusual about a command line, it answers None before anything has been read
-or sent, and click serves it with the same words and exit codes.
+or sent, and click serves it with the same words and exit codes. What is not needed to connect is loaded once that is
+done, and what is not needed to send a request once it is sent: while the agent works, it takes no time.
 """
 
 import posix
+import sys
 
-from keybaton_client.problem import ClientError
 from keybaton_client.unary import Channel, connect
 
 TYPE_CHECKING = False
@@ -20,6 +21,29 @@ READ_SECONDS = 5.0
 WRITE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 _SOCKET_PATH_MAX = 107
+
+
+def main() -> None:
+    """Serves this process's command line, and ends the process."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        from keybaton_cli.closed_streams import fill
+
+        fill()
+    code = run(sys.argv[1:])
+    if code is not None:
+        posix._exit(code)  # nothing is buffered, and the interpreter's own end takes a millisecond
+    if sys.flags.no_site:
+        import site
+
+        del sys.path[0]  # which `__main__` has put there
+        site.main()  # the virtual environment, its prefix and its .pth files
+    from keybaton_cli.cli import main as complete
+
+    code = complete()
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: Ctrl-C now would only make the interpreter's end noisy
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int | None:
@@ -49,12 +73,10 @@ def run(arguments: list[str]) -> int | None:
 
             return serve(arguments[1:])
         return None
-    except ClientError as error:
-        return _failed(error, arguments)
-    except BrokenPipeError:
-        return 1  # the reader of our pipe has left; as click does
-    except KeyboardInterrupt:
-        return _failed(ClientError("INTERRUPTED", "Interrupted."), arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        from keybaton_cli.hot.failing import failed
+
+        return failed(error, "--json" in arguments)
 
 
 def parsed(
@@ -104,6 +126,8 @@ def agent(option: list[str] | None, client: bytes = b"cli") -> Channel:
     try:
         return connect(ensure_agent(os.environ, option[0] if option else ""), _CONNECT_SECONDS, client)
     except OSError:
+        from keybaton_client.problem import ClientError
+
         raise ClientError("NO_AGENT", "The agent cannot be reached.") from None
 
 
@@ -125,6 +149,8 @@ def write(data: bytes) -> None:
         except BrokenPipeError:
             raise
         except OSError as error:
+            from keybaton_client.problem import ClientError
+
             raise ClientError("STORAGE_FAILED", f"Standard output cannot be written: {error.strerror}.") from None
 
 
@@ -132,11 +158,19 @@ def call(
     channel: Channel, method: str, request: bytes, decode: "Callable[[bytes], Answer]", timeout: float
 ) -> "Answer":
     """One call, its answer decoded. Raises ClientError."""
-    from keybaton_client.wire import WireError
+    channel.send(method, request, timeout)
+    return answer(channel, decode)
+
+
+def answer(channel: Channel, decode: "Callable[[bytes], Answer]") -> "Answer":
+    """What came back on what was sent, decoded. Raises ClientError."""
+    from keybaton_client.answers import WireError
 
     try:
-        return decode(channel.call(method, request, timeout))
+        return decode(channel.answer())
     except WireError:
+        from keybaton_client.problem import ClientError
+
         raise ClientError("PROTOCOL", "What answers on the socket is no Keybaton agent.") from None
 
 
@@ -144,14 +178,11 @@ def _get(arguments: list[str]) -> int | None:
     options = parsed(arguments, ("--field",))
     if options is None or len(options[""]) != 1:
         return None
-    from keybaton_client.messages import GET_ITEM, get_answer, get_request
+    channel = agent(options.get("--socket"))
+    from keybaton_client.requests import GET_ITEM, get_request
 
-    request = get_request(options[""][0], options.get("--field", [""])[0])
-    write(call(agent(options.get("--socket")), GET_ITEM, request, get_answer, READ_SECONDS) + b"\n")
+    channel.send(GET_ITEM, get_request(options[""][0], options.get("--field", [""])[0]), READ_SECONDS)
+    from keybaton_client.answers import get_answer
+
+    write(answer(channel, get_answer) + b"\n")
     return 0
-
-
-def _failed(error: ClientError, arguments: list[str]) -> int:
-    from keybaton_cli.hot.failing import report
-
-    return report(error, "--json" in arguments)

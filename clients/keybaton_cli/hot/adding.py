@@ -2,9 +2,7 @@
 
 import posix
 
-from keybaton_cli.hot import WRITE_SECONDS, agent, call, parsed, write
-from keybaton_client.messages import CREATE, PUT_ITEM, put_answer, put_request
-from keybaton_client.problem import ClientError
+from keybaton_cli.hot import WRITE_SECONDS, agent, answer, parsed, write
 
 # Fields that a type needs, as in `secret_types` (a test compares them); a type with one field takes it on standard input.
 NEEDED = {
@@ -35,8 +33,13 @@ def add_secret(arguments: list[str]) -> int | None:
     fields = {key: _read(number) for key, number in sources.items()}
     if kind == "encryption-key":
         _look_at(fields)
-    request = put_request(name, kind, fields, CREATE)
-    stored = call(agent(options.get("--socket")), PUT_ITEM, request, put_answer, WRITE_SECONDS)[0]
+    channel = agent(options.get("--socket"))
+    from keybaton_client.requests import CREATE, PUT_ITEM, put_request
+
+    channel.send(PUT_ITEM, put_request(name, kind, fields, CREATE), WRITE_SECONDS)
+    from keybaton_client.answers import put_answer
+
+    stored, _ = answer(channel, put_answer)
     if not stored.isprintable():
         from keybaton_cli.output import printable
 
@@ -91,6 +94,8 @@ def _read(number: int) -> bytes:
         try:
             piece = posix.read(number, min(65_536, _VALUE_MAX - len(data)))
         except OSError as error:
+            from keybaton_client.problem import ClientError
+
             said = f"--field-fd: file descriptor {number} cannot be read: {error.strerror}."
             raise ClientError("USAGE", said, "In a shell, `--field-fd 3 3<file` opens one.") from None
         if not piece:

@@ -6,14 +6,11 @@ Everything is bytes, as the kernel has it.
 import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations, which takes as long as the rest
 import posix
 
-from keybaton_client.problem import ClientError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import NoReturn
 
-ANSWER_SECONDS = 0.9  # a program's start is never held up for longer than a second by an agent that hangs
 NOT_FOUND_CODE, NOT_EXECUTABLE_CODE = 127, 126  # as every shell exits (POSIX.1-2017, 2.8.2)
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
@@ -53,6 +50,8 @@ def merged(
     """
     refused = sorted(name for name in (*variables, *defaults) if hijacks(name) and name not in allowed)
     if refused:
+        from keybaton_client.problem import ClientError
+
         names = ", ".join(name.decode() for name in refused)
         options = " ".join(f"--allow {name.decode()}" for name in refused)
         raise ClientError(
@@ -83,11 +82,15 @@ def become(command: "list[bytes]", environment: "Mapping[bytes, bytes]") -> "NoR
             continue
         except OSError as error:
             if error.errno == 7:  # E2BIG
+                from keybaton_client.problem import ClientError
+
                 raise ClientError(
                     "TOO_LARGE", "Arguments and environment together are more than the system takes.", "See ARG_MAX."
                 ) from None
             problem = error.strerror
         except ValueError:
+            from keybaton_client.problem import ClientError
+
             raise ClientError("USAGE", "The command or a variable holds a NUL byte.") from None
     shown = name.decode(errors="replace")
     said = f"{shown} cannot be run: {problem}." if problem else f"There is no program {shown}."

@@ -8,8 +8,14 @@ from keybaton_cli.failure import document
 from keybaton_client.problem import ClientError
 
 
-def report(error: ClientError, json: bool) -> int:
-    """Says what went wrong and returns the exit code."""
+def failed(error: BaseException, json: bool) -> int:
+    """The exit code of a command that `error` has ended, after saying why. Raises what is an error of this program."""
+    if isinstance(error, BrokenPipeError):
+        return 1  # the reader of our pipe has left; as click does
+    if isinstance(error, KeyboardInterrupt):
+        error = ClientError("INTERRUPTED", "Interrupted.")
+    if not isinstance(error, ClientError):
+        raise error
     try:
         if json:
             output.document({"error": document(error)})

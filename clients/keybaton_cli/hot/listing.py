@@ -3,8 +3,7 @@
 import posix
 import time
 
-from keybaton_cli.hot import READ_SECONDS, agent, call, parsed, write
-from keybaton_client.messages import LIST_ITEMS, list_answer, list_request
+from keybaton_cli.hot import READ_SECONDS, agent, answer, parsed, write
 
 _PAGE = 1000
 _YEAR_10000_MS = 253_402_300_800_000
@@ -16,42 +15,52 @@ def list_secrets(arguments: list[str]) -> int | None:
     if options is None or options[""] or (posix.isatty(1) and "--json" not in options):
         return None
     channel = agent(options.get("--socket"))
-    items = []
+    from keybaton_client.requests import LIST_ITEMS, list_request
+
+    names: list[str] = []
+    rests: list[tuple[str, int, int]] = []  # type, version, time of change: what was imported together has one
     token = ""
     while True:
-        page, token = call(channel, LIST_ITEMS, list_request(_PAGE, token), list_answer, READ_SECONDS)
-        items += page
+        channel.send(LIST_ITEMS, list_request(_PAGE, token), READ_SECONDS)
+        from keybaton_client.answers import list_answer
+
+        page, details, token = answer(channel, list_answer)
+        names += page
+        rests += details
         if not token:
             break
     channel.close()
     # Names that have to be cleaned for a reader, or times out of a calendar, are for the complete code.
-    if not items or not all(
-        name.isprintable() and kind.isprintable() and 0 < changed < _YEAR_10000_MS for name, kind, _, changed in items
-    ):
+    if not names or not "".join(names).isprintable():
         return None
-    write(_document(items) if "--json" in options else _lines(items))
+    if not all(kind.isprintable() and 0 < changed < _YEAR_10000_MS for kind, _, changed in set(rests)):
+        return None
+    write(_document(names, rests) if "--json" in options else _lines(names, rests))
     return 0
 
 
-def _lines(items: list[tuple[str, str, int, int]]) -> bytes:
-    lines = []
-    shown: dict[int, str] = {}  # what was imported together has one time
-    for name, kind, _, changed in items:
+def _lines(names: list[str], rests: list[tuple[str, int, int]]) -> bytes:
+    ends = {}
+    shown: dict[int, str] = {}
+    for rest in set(rests):
+        kind, _, changed = rest
         second = changed // 1000
         if second not in shown:
             shown[second] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        lines.append(f"{name}\t{kind}\t{shown[second]}\n")
-    return "".join(lines).encode()
+        ends[rest] = f"\t{kind}\t{shown[second]}\n"
+    return "".join([name + ends[rest] for name, rest in zip(names, rests, strict=True)]).encode()
 
 
-def _document(items: list[tuple[str, str, int, int]]) -> bytes:
-    entries = []
-    for name, kind, version, changed in items:
+def _document(names: list[str], rests: list[tuple[str, int, int]]) -> bytes:
+    ends = {}
+    for rest in set(rests):
+        kind, version, changed = rest
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(changed // 1000))
-        entries.append(
-            f'{{"name": {_quoted(name)}, "kind": "secret", "type": {_quoted(kind)}, '
+        ends[rest] = (
+            f', "kind": "secret", "type": {_quoted(kind)}, '
             f'"version": {version}, "updatedAt": "{when}.{changed % 1000:03}Z"}}'
         )
+    entries = [f'{{"name": {_quoted(name)}{ends[rest]}' for name, rest in zip(names, rests, strict=True)]
     return f'{{"secrets": [{", ".join(entries)}]}}\n'.encode()
 
 

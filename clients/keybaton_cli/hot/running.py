@@ -5,10 +5,13 @@ A `keybaton.toml` that says more than a vault, a name and aliases, and options t
 
 import posix
 
-from keybaton_cli.hot import agent, call
-from keybaton_cli.hot.executing import ANSWER_SECONDS, become, merged
-from keybaton_client.messages import GET_ENVIRONMENT, environment_answer, environment_request
+from keybaton_cli.hot import agent, answer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from keybaton_client.unary import Channel
+
+ANSWER_SECONDS = 0.9  # a program's start is never held up for longer than a second by an agent that hangs
 _FILE_MAX = 256 * 1024  # bytes, as in `keybaton_cli.project.file`
 _PARENTS_MAX = 64
 _HEX = b"0123456789abcdef"
@@ -25,16 +28,31 @@ def run_command(arguments: list[str]) -> int | None:
         return None
     vault, aliases = project
     name = environment or posix.environ.get(b"KEYBATON_ENV", b"").decode(errors="replace") or "default"
-    variables = fetched(vault, aliases.get(name, name), socket)
+    channel = _asked(vault, aliases.get(name, name), socket)
+    from keybaton_cli.hot.executing import become, merged
+
+    variables = _variables(channel)
     encoded = [word.encode("utf-8", "surrogateescape") for word in command]
     return become(encoded, merged(posix.environ, variables, {}, {name.encode() for name in allowed}, override))
 
 
 def fetched(vault: str, environment: str, socket: str) -> dict[bytes, bytes]:
     """The variables of an environment; an empty `socket` is the usual one. ClientError."""
+    return _variables(_asked(vault, environment, socket))
+
+
+def _asked(vault: str, environment: str, socket: str) -> "Channel":
     channel = agent([socket] if socket else None, b"run")
-    request = environment_request(vault, environment)
-    variables = call(channel, GET_ENVIRONMENT, request, environment_answer, ANSWER_SECONDS)
+    from keybaton_client.requests import GET_ENVIRONMENT, environment_request
+
+    channel.send(GET_ENVIRONMENT, environment_request(vault, environment), ANSWER_SECONDS)
+    return channel
+
+
+def _variables(channel: "Channel") -> dict[bytes, bytes]:
+    from keybaton_client.answers import environment_answer
+
+    variables = answer(channel, environment_answer)
     channel.close()
     return variables
 
@@ -88,7 +106,7 @@ def _project() -> tuple[str, dict[str, str]] | None:
             status = posix.fstat(file)
             if status.st_mode & 0o170000 != 0o100000 or status.st_size > _FILE_MAX:
                 return None
-            return _plain(posix.read(file, _FILE_MAX))
+            return _plain(posix.read(file, status.st_size))
         finally:
             posix.close(file)
     return None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 
-from keybaton_client.messages import PUT_ITEM, put_request
+from keybaton_client.requests import PUT_ITEM, put_request
 from keybaton_client.unary import connect
 from keybaton_testing.bench.competitors import Pass, keyring_set
 from keybaton_testing.bench.measure import Row, interleaved, milliseconds, timed
