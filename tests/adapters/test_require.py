@@ -10,7 +10,11 @@ from keybaton_testing.require import Part, demanded, require
 
 @pytest.fixture(autouse=True)
 def _two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = {"here": Part(lambda: True, "nothing"), "gone": Part(lambda: False, "apt-get install gone")}
+    parts = {
+        "here": Part(lambda: True, "nothing"),
+        "gone": Part(lambda: False, "apt-get install gone"),
+        "rare": Part(lambda: False, "another kernel", to_be_had=False),
+    }
     monkeypatch.setattr(module, "PARTS", parts)
     monkeypatch.setattr(module, "present", lambda name: parts[name].present())
     monkeypatch.delenv("KEYBATON_TEST_REQUIRE", raising=False)
@@ -41,6 +45,18 @@ def test_other_demands_leave_a_skip_a_skip(monkeypatch: pytest.MonkeyPatch) -> N
     assert demanded("here")
     with pytest.raises(pytest.skip.Exception):
         require("gone")
+
+
+def test_what_no_package_brings_is_demanded_by_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`all` is what can be had; the reason says what is missing."""
+    monkeypatch.setenv("KEYBATON_TEST_REQUIRE", "all")
+    with pytest.raises(pytest.skip.Exception, match="another kernel"):
+        require("rare")
+    with pytest.raises(pytest.fail.Exception):
+        require("rare", "gone")
+    monkeypatch.setenv("KEYBATON_TEST_REQUIRE", "all,rare")
+    with pytest.raises(pytest.fail.Exception):
+        require("rare")
 
 
 def test_an_unknown_part_is_a_mistake_in_the_test() -> None:

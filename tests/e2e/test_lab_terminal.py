@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pty
-import pwd
 import site
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import keybaton_testing
+from keybaton_testing import pythons
 from keybaton_testing.lab import Lab
 from keybaton_testing.processes import process_exists, wait_until
 from keybaton_testing.require import require
@@ -117,37 +117,35 @@ def test_a_killed_lab_is_removed_by_the_next_one() -> None:
         assert not folder.exists()
 
 
+# Shows folders at places that every user can enter, and becomes a user without rights.
+AS_NOBODY = """
+mount --bind "$SITE_PACKAGES" "$PLACE/packages" && mount --bind "$SUPPORT" "$PLACE/support" || exit 1
+exec setpriv --reuid nobody --regid nogroup --clear-groups -- "$@"
+"""
+
+
 def test_an_ordinary_user_has_a_lab_too() -> None:
     """In a user namespace, without any right on the machine."""
-    require("root", "netns")
-    nobody = pwd.getpwnam("nobody")
-    # The interpreter of the tests may lie in a folder that only root can enter; Debian's can be run by everybody.
-    python = f"/usr/bin/python3.{sys.version_info.minor}"
-    search = [site.getsitepackages()[0], str(Path(keybaton_testing.__file__).parents[1])]
-
-    def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            user=nobody.pw_uid,
-            group=nobody.pw_gid,
-            extra_groups=[],
-            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": os.pathsep.join(search)},
-            cwd="/",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    if as_nobody("unshare", "-rnm", "true").returncode != 0:
-        pytest.skip("unprivileged user namespaces are not permitted here")
-    if not Path(python).exists() or as_nobody(python, "-c", "import keybaton_testing.lab").returncode != 0:
-        pytest.skip(f"{python} cannot be run by another user; apt-get install python3")
+    require("root", "netns", "user-namespaces", "system-python")
     script = (
         "from keybaton_testing.lab import Lab\n"
         "with Lab() as lab:\n a = lab.host('a'); b = lab.host('b', loss=30)\n"
         " print(a.run(['ip', '-br', 'addr'], check=True).stdout)\n"
     )
-    shown = as_nobody(python, "-m", "keybaton_testing.lab", "--", python, "-c", script)
+    python = str(pythons.SYSTEM)
+    with tempfile.TemporaryDirectory(prefix="kbl-") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        for name in ("packages", "support"):
+            (place / name).mkdir()
+        shown = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", python, "-m", "keybaton_testing.lab", "--", python, "-c", script],
+            env={
+                "PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": f"{place}/packages:{place}/support",
+                "PLACE": folder, "SITE_PACKAGES": site.getsitepackages()[0],
+                "SUPPORT": str(Path(keybaton_testing.__file__).parents[1]),
+            },
+            cwd="/", capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
     assert "10.77.0.2" in shown.stdout

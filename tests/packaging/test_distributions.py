@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from keybaton_testing import pythons
+from keybaton_testing.require import require
 
 pytestmark = pytest.mark.packaging
 
@@ -142,9 +144,8 @@ def test_the_source_archive_builds_the_same_wheel(dist: Path, wheel: Path, tmp_p
 
 def test_the_committed_trampolines_are_executable() -> None:
     """Else it installs as "Permission denied"."""
+    require("git", "checkout")
     listed = ["git", "ls-files", "-s", "clients/keybaton_cli/bin", "daemon/keybatond/bin"]
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
     done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True, timeout=RUN_SECONDS)
     modes = {line.rpartition("/")[2]: line.split()[0] for line in done.stdout.splitlines()}
     assert modes == {"keybaton": "100755", "keybatond": "100755", **dict.fromkeys(HELPERS, "120000")}
@@ -192,33 +193,16 @@ def test_pipx_installs_it(wheel: Path, home: dict[str, str], tmp_path: Path) -> 
 
 def test_an_editable_install_starts(home: dict[str, str]) -> None:
     """The trampoline of the developers' environment finds the code in the tree."""
-    if not os.access(BIN / "keybaton", os.X_OK):
-        pytest.skip("the tests do not run from an installed environment")
+    require("environment")
     starts(BIN, home)
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_other_pythons_start_it(version: str, wheel: Path, home: dict[str, str], tmp_path: Path) -> None:
     """Each supported Python that is installed beside this one."""
-    python = _other_python(version)
-    if python is None:
-        pytest.skip(f"Python {version} is not installed")
+    require(f"python{version}")
     folder = tmp_path / "venv"
-    subprocess.run([python, "-m", "venv", str(folder)], check=True, timeout=INSTALL_SECONDS)
+    subprocess.run([str(pythons.other(version)), "-m", "venv", str(folder)], check=True, timeout=INSTALL_SECONDS)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", str(wheel)]
     subprocess.run(pip, env=home, check=True, timeout=INSTALL_SECONDS, capture_output=True)
     starts(folder / "bin", home)
-
-
-def _other_python(version: str) -> str | None:
-    """An interpreter of that version: on PATH, or beside this one where versions lie in folders of their own."""
-    beside = sorted(Path(sys.base_prefix).parent.glob(f"{version}*/bin/python{version}"))
-    candidates = [*map(str, beside), shutil.which(f"python{version}")]
-    for candidate in candidates:
-        if candidate:
-            done = subprocess.run(
-                [candidate, "-c", "import venv, ensurepip"], capture_output=True, timeout=RUN_SECONDS, check=False
-            )
-            if done.returncode == 0:
-                return candidate
-    return None

@@ -1,7 +1,7 @@
 """Asks for the system parts that a test needs: a missing one skips the test, or fails it where it was demanded.
 
-`KEYBATON_TEST_REQUIRE` is `all` or a comma-separated list of names below; a demanded part that is missing is a failure, so
-that a complete machine never passes by skipping.
+`KEYBATON_TEST_REQUIRE` is a comma-separated list of names below, or `all`; a demanded part that is missing is a failure, so
+that a complete machine never passes by skipping. `all` leaves out the few that no package can bring; they are demanded by name.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from keybaton_testing import github_file, node_dotenv, node_packages
+from keybaton_testing import github_file, node_dotenv, node_packages, pythons
 
 CHECK_SECONDS = 10  # for a check that runs a program
+_ROOT = Path(__file__).resolve().parents[3]
 OTHER_KUBECTL = "KEYBATON_TEST_KUBECTL"
 
 
 @dataclass(frozen=True)
 class Part:
-    """How to tell that a part is there, and what brings it."""
+    """How to tell that a part is there, and what brings it. `to_be_had`: whether a package, or this project, can."""
 
     present: Callable[[], bool]
     remedy: str
+    to_be_had: bool = True
 
 
 def _programs(*names: str) -> Callable[[], bool]:
@@ -73,6 +76,16 @@ def _has_systemd() -> bool:
     return Path("/usr/lib/systemd/systemd").exists() and _programs("systemctl", "systemd-analyze")()
 
 
+def _has_user_namespaces() -> bool:
+    nobody = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--")
+    return _is_root() and _succeeds(*nobody, "unshare", "-rnm", "true")
+
+
+def _other_python(version: str) -> Part:
+    remedy = f"Python {version} on PATH or beside this one; no package of Debian 12 brings it"
+    return Part(lambda: pythons.other(version) is not None, remedy, to_be_had=False)
+
+
 def _has_docker_engine() -> bool:
     return _is_root() and _has_namespaces() and _programs("docker", "dockerd", "containerd")()
 
@@ -88,6 +101,11 @@ def _has_sshd() -> bool:
 PARTS: dict[str, Part] = {
     "root": Part(_is_root, "run as root"),
     "netns": Part(_has_namespaces, "apt-get install iproute2 util-linux; network namespaces must be permitted"),
+    "user-namespaces": Part(
+        _has_user_namespaces,
+        "a kernel that permits namespaces to every user, which no package changes",
+        to_be_had=False,
+    ),
     "ipv6": Part(_has_ipv6, "a kernel with IPv6"),
     "nft": Part(_has_nft, "apt-get install nftables"),
     "keyring": Part(
@@ -113,6 +131,11 @@ PARTS: dict[str, Part] = {
     "ssh": Part(_programs("ssh", "ssh-keygen"), "apt-get install openssh-client"),
     "vim": Part(_programs("vim"), "apt-get install vim"),
     "less": Part(_programs("less"), "apt-get install less"),
+    "checkout": Part(lambda: (_ROOT / ".git").exists(), "a clone of the repository, not an archive of it"),
+    "environment": Part(lambda: os.access(Path(sys.executable).parent / "keybaton", os.X_OK), "make venv"),
+    "system-python": Part(pythons.has_system, "apt-get install python3, of version 3.11 or later"),
+    "python3.12": _other_python("3.12"),
+    "python3.13": _other_python("3.13"),
     "git": Part(_programs("git"), "apt-get install git"),
     "sshd": Part(_has_sshd, "apt-get install openssh-server openssh-client"),
     "docker": Part(_programs("docker"), "apt-get install docker.io"),
@@ -132,7 +155,7 @@ def present(name: str) -> bool:
 def demanded(name: str) -> bool:
     """Whether `KEYBATON_TEST_REQUIRE` says that this part must be there."""
     listed = {word.strip() for word in os.environ.get("KEYBATON_TEST_REQUIRE", "").split(",")}
-    return "all" in listed or name in listed
+    return name in listed or ("all" in listed and PARTS[name].to_be_had)
 
 
 def require(*names: str) -> None:
