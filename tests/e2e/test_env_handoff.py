@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,13 +12,10 @@ import pytest
 
 from keybaton_testing.device import Spawned
 from keybaton_testing.lab import Host, Lab
-from keybaton_testing.program import keybaton
+from keybaton_testing.lan_devices import SHARE_SECONDS, sharing, with_passphrase
 
 pytestmark = pytest.mark.e2e
 
-PASSPHRASE = "a passphrase for the test device"
-CODE = "0815"
-SHARE_SECONDS = 90
 VALUES = {"DATABASE_URL": "postgres://u:hush-db@h/d", "API_KEY": "hush-key", "TEXT": 'two\nlines \'n "quotes"'}
 
 
@@ -29,15 +27,17 @@ def lab() -> Iterator[Lab]:
 
 def prepare(host: Host) -> Host:
     """A device with an unlocked, empty vault and a folder for the project."""
-    made = host.keybaton("init", "--keystore", "passphrase", "--passphrase-fd", "0", stdin=f"{PASSPHRASE}\n")
-    assert made.returncode == 0, made.stderr
-    (host.root / "shop").mkdir()
+    folder(with_passphrase(host)).mkdir()
     return host
+
+
+def folder(host: Host) -> Path:
+    return host.root / "shop"
 
 
 def within(host: Host, *arguments: str, stdin: str = "") -> CompletedProcess[str]:
     """Runs `keybaton` in the project's folder."""
-    return host.run(["sh", "-c", 'cd "$0" && exec "$@"', str(host.root / "shop"), *keybaton(), *arguments], stdin=stdin)
+    return host.keybaton(*arguments, stdin=stdin, cwd=folder(host))
 
 
 def stock(host: Host) -> Host:
@@ -52,23 +52,13 @@ def stock(host: Host) -> Host:
 
 def clone(source: Host, target: Host) -> None:
     """The committed file comes to the other device as it does with git."""
-    Path(target.root, "shop", "keybaton.toml").write_bytes(Path(source.root, "shop", "keybaton.toml").read_bytes())
-
-
-def started(host: Host, *arguments: str) -> Spawned:
-    """A sending or receiving command in the project's folder, with the code on its standard input."""
-    folder = host.prefix
-    host.prefix = (*folder, "sh", "-c", 'cd "$0" && exec "$@"', str(host.root / "shop"))
-    try:
-        return host.spawn_keybaton(*arguments, "--yes", "--json", "--code-fd", "0", stdin=f"{CODE}\n")
-    finally:
-        host.prefix = folder
+    shutil.copy(folder(source) / "keybaton.toml", folder(target))
 
 
 def handed_over(sender: Host, receiver: Host, sends: list[str], receives: list[str]) -> tuple[Spawned, Spawned]:
     """One share that ends as saved on both sides."""
-    receive = started(receiver, "env", "receive", *receives)
-    send = started(sender, "env", "send", *sends)
+    receive = sharing(receiver, "env", "receive", *receives, cwd=folder(receiver))
+    send = sharing(sender, "env", "send", *sends, cwd=folder(sender))
     for spawned in (receive, send):
         status, lines, errors = spawned.finish(timeout=SHARE_SECONDS)
         assert status == 0, (lines, errors)

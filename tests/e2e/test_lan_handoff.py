@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from keybaton_testing.device import Spawned
 from keybaton_testing.lab import Host, Lab
+from keybaton_testing.lan_devices import CODE, both_saved, document, done, outcome, sharing, with_passphrase
 from keybaton_testing.require import require
 
 pytestmark = pytest.mark.e2e
 
-PASSPHRASE = "a passphrase for the test device"
 SECRET_KEY = "the secret access key of the test"
-CODE = "0815"
-SHARE_SECONDS = 90  # longer than a share may take
 
 
 @pytest.fixture
@@ -26,91 +23,67 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-def prepare(host: Host) -> Host:
-    """A device with an unlocked, empty vault."""
-    made = host.keybaton("init", "--keystore", "passphrase", "--passphrase-fd", "0", stdin=f"{PASSPHRASE}\n")
-    assert made.returncode == 0, made.stderr
-    return host
-
-
 def stock(host: Host) -> Host:
     """A device with a database and the secret that it is linked to."""
-    prepare(host)
+    with_passphrase(host)
     fields = ["--field", "region=eu-west-1", "--field", "accessKeyId=AKIATEST", "--field-fd", "secretAccessKey=0"]
     for arguments, stdin in (
         (["secrets", "add", "cloud", "--type", "s3-credentials", *fields], SECRET_KEY),
         (["dbs", "add", "photos", "--path", "s3:bucket:/photos", "--s3", "cloud"], ""),
     ):
-        added = host.keybaton(*arguments, stdin=stdin)
-        assert added.returncode == 0, added.stderr
+        done(host, *arguments, stdin=stdin)
     return host
 
 
 def sending(host: Host, *more: str, code: str = CODE) -> Spawned:
-    return host.spawn_keybaton("dbs", "send", "photos", "--yes", "--json", "--code-fd", "0", *more, stdin=f"{code}\n")
+    return sharing(host, "dbs", "send", "photos", *more, code=code)
 
 
 def receiving(host: Host, *more: str, code: str = CODE) -> Spawned:
-    return host.spawn_keybaton("dbs", "receive", "--yes", "--json", "--code-fd", "0", *more, stdin=f"{code}\n")
-
-
-def outcome(command: Spawned) -> tuple[int, dict[str, Any]]:
-    """Exit status and last event."""
-    status, lines, errors = command.finish(timeout=SHARE_SECONDS)
-    assert lines, errors
-    return status, json.loads(lines[-1])
+    return sharing(host, "dbs", "receive", *more, code=code)
 
 
 def assert_handed_over(sender: Host, receiver: Host, *to: str) -> None:
     """One share, with everything that came with it, ends as saved on both sides."""
     receive = receiving(receiver)
-    send = sending(sender, *to)
-    for command in (receive, send):
-        status, last = outcome(command)
-        assert (status, last["event"], last.get("outcome")) == (0, "done", "saved"), command.lines
-    shown = receiver.keybaton("dbs", "view", "photos", "--json")
-    database = json.loads(shown.stdout)
+    both_saved(sending(sender, *to), receive)
+    database = document(receiver, "dbs", "view", "photos")
     assert (database["path"], database["links"]["s3"]) == ("s3:bucket:/photos", "cloud")
     assert receiver.keybaton("get", "cloud", "--field", "secretAccessKey").stdout == f"{SECRET_KEY}\n"
 
 
 def test_two_devices_in_one_network_hand_over_a_database(lab: Lab) -> None:
     """The plain case: one subnet, IPv4 and IPv6."""
-    assert_handed_over(stock(lab.host("alice")), prepare(lab.host("bob")))
+    assert_handed_over(stock(lab.host("alice")), with_passphrase(lab.host("bob")))
 
 
 def test_a_made_code_is_typed_on_the_other_device(lab: Lab) -> None:
     """Without --code-fd the sender makes the code and shows it; whoever starts first waits."""
-    alice, bob = stock(lab.host("alice")), prepare(lab.host("bob"))
+    alice, bob = stock(lab.host("alice")), with_passphrase(lab.host("bob"))
     send = alice.spawn_keybaton("dbs", "send", "photos", "--yes", "--json")
     code = send.read_event("code")["code"]
     assert len(code) == 4
     assert code.isdigit()
-    for command in (receiving(bob, code=code), send):
-        assert outcome(command)[0] == 0
+    both_saved(send, receiving(bob, code=code))
 
 
 def add_secrets(host: Host, **values: str) -> Host:
     for name, value in values.items():
-        added = host.keybaton("secrets", "add", name, "--type", "token", stdin=value)
-        assert added.returncode == 0, added.stderr
+        done(host, "secrets", "add", name, "--type", "token", stdin=value)
     return host
 
 
 def test_several_secrets_go_under_one_code(lab: Lab) -> None:
     """One share: both ends name them all; a taken name is kept, replaced or renamed as told, secret by secret."""
-    alice = add_secrets(prepare(lab.host("alice")), one="1", two="2", three="3")
-    bob = add_secrets(prepare(lab.host("bob")), two="old")
+    alice = add_secrets(with_passphrase(lab.host("alice")), one="1", two="2", three="3")
+    bob = add_secrets(with_passphrase(lab.host("bob")), two="old")
     for choice, names, value in (
         ("reuse", ["one", "two", "three"], "old"),
         ("rename", ["one", "two (2)", "three"], "old"),
         ("replace", ["one", "two", "three"], "2"),
     ):
-        code_given = ("--yes", "--json", "--code-fd", "0")
-        receive = bob.spawn_keybaton("secrets", "receive", *code_given, "--on-conflict", choice, stdin=f"{CODE}\n")
-        send = alice.spawn_keybaton("secrets", "send", "one", "two", "three", "one", *code_given, stdin=f"{CODE}\n")
-        (sent, at_alice), (received, at_bob) = outcome(send), outcome(receive)
-        assert (sent, received) == (0, 0), (send.lines, receive.lines)
+        receive = sharing(bob, "secrets", "receive", "--on-conflict", choice)
+        at_alice, at_bob = both_saved(sharing(alice, "secrets", "send", "one", "two", "three", "one"), receive)
         assert (at_alice["name"], at_alice["names"]) == ("one", ["one", "two", "three"])
         assert (at_bob["name"], at_bob["names"]) == ("one", names)
         assert bob.keybaton("get", "two").stdout == f"{value}\n"
@@ -120,38 +93,39 @@ def test_several_secrets_go_under_one_code(lab: Lab) -> None:
 def test_a_sender_reaches_the_second_subnet_of_its_host(lab: Lab) -> None:
     """The receiver lives in the network to which no default route leads."""
     assert_handed_over(
-        stock(lab.host("middle", networks=("one", "two"))), prepare(lab.host("right", networks=("two",), ipv6=False))
+        stock(lab.host("middle", networks=("one", "two"))),
+        with_passphrase(lab.host("right", networks=("two",), ipv6=False)),
     )
 
 
 def test_a_receiver_with_two_subnets_is_reached_in_either(lab: Lab) -> None:
     """One receiver that is heard on two interfaces is one candidate."""
-    both = prepare(lab.host("both", networks=("one", "two"), ipv6=False))
+    both = with_passphrase(lab.host("both", networks=("one", "two"), ipv6=False))
     assert_handed_over(stock(lab.host("alice", networks=("two",))), both)
 
 
 def test_devices_without_a_default_route_hand_over(lab: Lab) -> None:
     """A cable between two machines, no router."""
     alice = stock(lab.host("alice", default_route=False, ipv6=False))
-    assert_handed_over(alice, prepare(lab.host("bob", default_route=False, ipv6=False)))
+    assert_handed_over(alice, with_passphrase(lab.host("bob", default_route=False, ipv6=False)))
 
 
 def test_devices_with_ipv6_alone_hand_over(lab: Lab) -> None:
     """Link-local addresses suffice."""
     require("ipv6")
-    assert_handed_over(stock(lab.host("alice", ipv4=False)), prepare(lab.host("bob", ipv4=False)))
+    assert_handed_over(stock(lab.host("alice", ipv4=False)), with_passphrase(lab.host("bob", ipv4=False)))
 
 
 def test_devices_with_ipv4_alone_hand_over(lab: Lab) -> None:
     """IPv6 is switched off on both."""
-    assert_handed_over(stock(lab.host("alice", ipv6=False)), prepare(lab.host("bob", ipv6=False)))
+    assert_handed_over(stock(lab.host("alice", ipv6=False)), with_passphrase(lab.host("bob", ipv6=False)))
 
 
 @pytest.mark.parametrize("lossy", ["alice", "bob"])
 def test_a_network_that_loses_packets_still_hands_over(lab: Lab, lossy: str) -> None:
     """30 % of what arrives at one of them is lost, for discovery and connection alike."""
     require("nft")
-    alice, bob = stock(lab.host("alice")), prepare(lab.host("bob"))
+    alice, bob = stock(lab.host("alice")), with_passphrase(lab.host("bob"))
     (alice if lossy == "alice" else bob).drop(30)
     assert_handed_over(alice, bob)
 
@@ -160,17 +134,16 @@ def test_a_network_that_loses_packets_still_hands_over(lab: Lab, lossy: str) -> 
 def test_the_photosphere_protocol_hands_over_as_well(lab: Lab, default_route: bool) -> None:
     """Named on both sides; our announcements reach where those of a real Photosphere do not."""
     alice = stock(lab.host("alice", default_route=default_route, ipv6=False))
-    bob = prepare(lab.host("bob", default_route=default_route, ipv6=False))
-    receive, send = receiving(bob, "--photosphere", code="4321"), sending(alice, "--photosphere", code="4321")
-    for command in (send, receive):
-        assert outcome(command)[0] == 0, command.lines
+    bob = with_passphrase(lab.host("bob", default_route=default_route, ipv6=False))
+    receive = receiving(bob, "--photosphere", code="4321")
+    both_saved(sending(alice, "--photosphere", code="4321"), receive)
     assert bob.keybaton("get", "cloud", "--field", "secretAccessKey").stdout == f"{SECRET_KEY}\n"
 
 
 def test_where_broadcasts_are_filtered_a_named_host_is_found(lab: Lab) -> None:
     """A wireless network that keeps its clients' broadcasts from each other; `--to HOST` asks that host alone."""
     require("nft")
-    alice, bob = stock(lab.host("alice", ipv6=False)), prepare(lab.host("bob", ipv6=False))
+    alice, bob = stock(lab.host("alice", ipv6=False)), with_passphrase(lab.host("bob", ipv6=False))
     for host in (alice, bob):
         host.drop_broadcasts()
     assert_handed_over(alice, bob, "--to", bob.addresses[0])
@@ -179,31 +152,29 @@ def test_where_broadcasts_are_filtered_a_named_host_is_found(lab: Lab) -> None:
 def test_in_another_network_the_printed_address_is_enough(lab: Lab) -> None:
     """Over a router that forwards no broadcasts, `--to HOST:PORT` as the receiver shows it."""
     alice = stock(lab.host("alice", networks=("one",), ipv6=False))
-    bob = prepare(lab.host("bob", networks=("two",), ipv6=False))
+    bob = with_passphrase(lab.host("bob", networks=("two",), ipv6=False))
     bob.run(["ip", "route", "replace", "default", "via", "10.77.1.1"], check=True)
     lab.route()
     receive = receiving(bob)
     addresses = receive.read_event("listening")["addresses"]
     address = next(one for one in addresses if one.startswith(bob.addresses[0]))
-    for command in (sending(alice, "--to", address), receive):
-        assert outcome(command)[0] == 0, command.lines
+    both_saved(sending(alice, "--to", address), receive)
 
 
 def test_two_devices_on_one_machine_without_a_network_hand_over(lab: Lab) -> None:
     """Loopback alone: two users of one machine, offline; also by the address that the receiver shows."""
     alone = lab.host("alone", networks=())
     other = lab.second_device(alone, "other")
-    assert_handed_over(stock(alone), prepare(other))
+    assert_handed_over(stock(alone), with_passphrase(other))
     receive = receiving(other)
     address = receive.read_event("listening")["addresses"][0]
     assert address.startswith("127.")
-    for command in (sending(alone, "--to", address), receive):
-        assert outcome(command)[0] == 0, command.lines
+    both_saved(sending(alone, "--to", address), receive)
 
 
 def test_a_wrong_code_delivers_nothing_and_both_ends_say_so(lab: Lab) -> None:
     """Exit 7 on both sides with the reason, and the receiver's vault stays empty."""
-    alice, bob = stock(lab.host("alice")), prepare(lab.host("bob"))
+    alice, bob = stock(lab.host("alice")), with_passphrase(lab.host("bob"))
     receive, send = receiving(bob, code="1111"), sending(alice, code="2222")
     for command in (send, receive):
         status, last = outcome(command)
@@ -214,18 +185,9 @@ def test_a_wrong_code_delivers_nothing_and_both_ends_say_so(lab: Lab) -> None:
     assert bob.keybaton("get", "cloud").returncode == 5
 
 
-def test_a_keychain_device_receives_as_a_passphrase_device_does(lab: Lab) -> None:
-    """The real gnome-keyring holds the receiver's key."""
-    require("keyring")
-    alice, bob = stock(lab.host("alice")), lab.host("bob", keyring="unlocked")
-    made = bob.keybaton("init", "--keystore", "keychain")
-    assert made.returncode == 0, made.stderr
-    assert_handed_over(alice, bob)
-
-
 def test_announcements_of_dead_and_stalling_receivers_do_not_end_a_share(lab: Lab) -> None:
     """An attacker floods the network with receivers that are not there; the honest one is still found in time."""
-    alice, bob, mallory = stock(lab.host("alice")), prepare(lab.host("bob")), lab.host("mallory")
+    alice, bob, mallory = stock(lab.host("alice")), with_passphrase(lab.host("bob")), lab.host("mallory")
     flood = (
         "import os, socket, time\n"
         "stalling = socket.socket(); stalling.bind(('', 0)); stalling.listen(200)\n"

@@ -10,12 +10,12 @@ import pytest
 
 from keybaton_testing.device import Spawned
 from keybaton_testing.lab import Host, Lab
+from keybaton_testing.lan_devices import document, done, outcome, sharing, with_passphrase
 from keybaton_testing.photosphere_process import PhotosphereProcess
 from keybaton_testing.require import require
 
 pytestmark = pytest.mark.e2e
 
-PASSPHRASE = "a passphrase for the test device"
 CODE = "4321"
 SECRET_KEY = "the secret access key of the test"
 DATABASE: dict[str, Any] = {
@@ -40,61 +40,36 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-def device(lab: Lab, name: str) -> Host:
-    """A host with an unlocked, empty vault."""
-    host = lab.host(name)
-    made = host.keybaton("init", "--keystore", "passphrase", "--passphrase-fd", "0", stdin=f"{PASSPHRASE}\n")
-    assert made.returncode == 0, made.stderr
-    return host
-
-
-def add(host: Host, *arguments: str, stdin: str = "") -> None:
-    added = host.keybaton(*arguments, stdin=stdin)
-    assert added.returncode == 0, added.stderr
-
-
-def outcome(command: Spawned) -> tuple[int, dict[str, str]]:
-    """Exit status and last event."""
-    status, lines, errors = command.finish(timeout=90)
-    assert lines, errors
-    return status, json.loads(lines[-1])
-
-
 def receive(host: Host, *more: str) -> Spawned:
-    arguments = ("dbs", "receive", "--photosphere", "--yes", "--json", "--code-fd", "0", *more)
-    return host.spawn_keybaton(*arguments, stdin=f"{CODE}\n")
+    return sharing(host, "dbs", "receive", "--photosphere", *more, code=CODE)
 
 
 def view(host: Host) -> dict[str, Any]:
-    shown = host.keybaton("dbs", "view", "photos", "--json")
-    assert shown.returncode == 0, shown.stderr
-    document: dict[str, Any] = json.loads(shown.stdout)
-    return document
+    return document(host, "dbs", "view", "photos")
 
 
 def test_a_database_goes_to_photosphere_and_says_what_it_cannot_know(lab: Lab) -> None:
     """Exit 0; the peer holds what the vault held; the warning stands on stderr."""
-    left, right = device(lab, "left"), lab.host("right")
+    left, right = with_passphrase(lab.host("left")), lab.host("right")
     fields = ["--field", "region=eu-west-1", "--field", "accessKeyId=AKIATEST", "--field-fd", "secretAccessKey=0"]
-    add(left, "secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin=SECRET_KEY)
-    add(left, "secrets", "add", "geo", "--type", "api-key", stdin="AIza")
+    done(left, "secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin=SECRET_KEY)
+    done(left, "secrets", "add", "geo", "--type", "api-key", stdin="AIza")
     links = ["--s3", "cloud", "--geocoding-key", "geo"]
-    add(left, "dbs", "add", "photos", "--path", "s3:bucket:/photos", "--description", "mine", *links)
+    done(left, "dbs", "add", "photos", "--path", "s3:bucket:/photos", "--description", "mine", *links)
     with PhotosphereProcess.receiver(CODE, prefix=right.prefix, wait=30) as peer:
         peer.event("listening")
-        arguments = ("dbs", "send", "photos", "--photosphere", "--yes", "--json", "--code-fd", "0")
-        sending = left.spawn_keybaton(*arguments, stdin=f"{CODE}\n")
-        done = peer.event("done")
+        sending = sharing(left, "dbs", "send", "photos", "--photosphere", code=CODE)
+        taken = peer.event("done")
         status, lines, errors = sending.finish(timeout=90)
     assert status == 0, errors
     assert json.loads(lines[-1])["outcome"] == "saved"
-    assert done["payload"] == DATABASE
+    assert taken["payload"] == DATABASE
     assert "Photosphere" in errors
 
 
 def test_a_database_comes_from_photosphere_and_is_never_overwritten(lab: Lab) -> None:
     """The second time the database is in the way: exit 6, and what was there stays."""
-    left, right = lab.host("left"), device(lab, "right")
+    left, right = lab.host("left"), with_passphrase(lab.host("right"))
     with PhotosphereProcess.sender(CODE, DATABASE, prefix=left.prefix, wait=30) as peer:
         peer.event("listening")
         status, last = outcome(receive(right))
@@ -123,13 +98,12 @@ def test_a_database_comes_from_photosphere_and_is_never_overwritten(lab: Lab) ->
 
 def test_a_secret_that_exists_is_reused_by_default(lab: Lab) -> None:
     """Exit 0, `reused`, and the value that was there."""
-    left, right = lab.host("left"), device(lab, "right")
-    add(right, "secrets", "add", "geo", "--type", "api-key", stdin="mine")
+    left, right = lab.host("left"), with_passphrase(lab.host("right"))
+    done(right, "secrets", "add", "geo", "--type", "api-key", stdin="mine")
     payload = {"type": "secret", "name": "geo", "secretType": "api-key", "value": "theirs"}
     with PhotosphereProcess.sender(CODE, payload, prefix=left.prefix, wait=30) as peer:
         peer.event("listening")
-        arguments = ("secrets", "receive", "--photosphere", "--yes", "--json", "--code-fd", "0")
-        status, last = outcome(right.spawn_keybaton(*arguments, stdin=f"{CODE}\n"))
+        status, last = outcome(sharing(right, "secrets", "receive", "--photosphere", code=CODE))
         assert peer.event("done")["outcome"] == "delivered"
     assert (status, last["outcome"], last["conflict"], last["name"]) == (0, "saved", "reused", "geo")
     assert right.keybaton("get", "geo").stdout == "mine\n"

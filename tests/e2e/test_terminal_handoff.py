@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from keybaton_testing.lab import Host, Lab
-from keybaton_testing.program import keybaton
+from keybaton_testing.desk import Desk, open_terminal
+from keybaton_testing.lab import Lab
+from keybaton_testing.lan_devices import done, with_passphrase
 from keybaton_testing.require import require
-from keybaton_testing.terminal import Terminal
 
 pytestmark = pytest.mark.e2e
-
-PASSPHRASE = "a passphrase for the test device\n"
-
-
-@dataclass
-class Desk:
-    """A device and the terminal on it."""
-
-    host: Host
-    terminal: Terminal
-
-    def keybaton(self, arguments: str) -> None:
-        """Starts `keybaton` with these arguments in the terminal."""
-        self.terminal.run(f"{' '.join(keybaton())} {arguments}")
-
-    def value(self, name: str, field: str) -> str:
-        """What the vault holds."""
-        return self.host.keybaton("get", name, "--field", field).stdout
-
-    def another(self) -> Desk:
-        """A second window on the same device."""
-        return Desk(self.host, _terminal(self.host))
-
-
-def _terminal(host: Host) -> Terminal:
-    return Terminal(host.env, (*host.prefix, "bash", "--norc", "--noprofile"))
 
 
 @pytest.fixture
@@ -52,26 +25,14 @@ def desks() -> Iterator[tuple[Desk, Desk]]:
             settings = Path(host.env["XDG_CONFIG_HOME"]) / "keybaton" / "config.toml"
             settings.parent.mkdir(mode=0o700, exist_ok=True)
             settings.write_text(f'device_name = "{host.name}"\n')
-            assert (
-                host.keybaton("init", "--keystore", "passphrase", "--passphrase-fd", "0", stdin=PASSPHRASE).returncode
-                == 0
-            )
+            with_passphrase(host)
         fields = ["--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", "secretAccessKey=0"]
-        assert (
-            laptop.keybaton("secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin="hush").returncode
-            == 0
-        )
-        assert laptop.keybaton("secrets", "add", "maps", "--type", "api-key", stdin="from the laptop").returncode == 0
-        links = ["--s3", "cloud", "--geocoding-key", "maps"]
-        assert laptop.keybaton("dbs", "add", "photos", "--path", "s3:b:/p", *links).returncode == 0
-        assert desktop.keybaton("secrets", "add", "maps", "--type", "api-key", stdin="from the desktop").returncode == 0
-        with _terminal(laptop) as left, _terminal(desktop) as right:
+        done(laptop, "secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin="hush")
+        done(laptop, "secrets", "add", "maps", "--type", "api-key", stdin="from the laptop")
+        done(laptop, "dbs", "add", "photos", "--path", "s3:b:/p", "--s3", "cloud", "--geocoding-key", "maps")
+        done(desktop, "secrets", "add", "maps", "--type", "api-key", stdin="from the desktop")
+        with open_terminal(laptop) as left, open_terminal(desktop) as right:
             yield Desk(laptop, left), Desk(desktop, right)
-
-
-def shown_code(screen: str) -> str:
-    """The code as the sender's screen shows it."""
-    return screen.partition("Code: ")[2].split()[0]
 
 
 def test_a_database_is_handed_over_by_two_people(desks: tuple[Desk, Desk]) -> None:
@@ -82,8 +43,7 @@ def test_a_database_is_handed_over_by_two_people(desks: tuple[Desk, Desk]) -> No
     left.terminal.press("Enter")
     left.terminal.wait_for("Send it?")
     left.terminal.press("Enter")
-    left.terminal.wait_for("Waiting for the other device")
-    code = shown_code(left.terminal.screen())
+    code = left.shown_code()
     right.keybaton("dbs receive")
     right.terminal.wait_for("Code shown on the other device:")
     right.terminal.line("0000" if code != "0000" else "1111")
@@ -114,12 +74,12 @@ def test_a_database_that_is_here_already_is_not_asked_about(desks: tuple[Desk, D
         (["secrets", "edit", "maps"], "from the laptop"),
         (["dbs", "add", "photos", "--path", "s3:b:/p", "--s3", "cloud", "--geocoding-key", "maps"], ""),
     ):
-        assert right.host.keybaton(*arguments, stdin=value).returncode == 0
+        done(right.host, *arguments, stdin=value)
     left.keybaton("dbs send photos --yes")
-    left.terminal.wait_for("Waiting for the other device")
+    code = left.shown_code()
     right.keybaton("dbs receive")
     right.terminal.wait_for("Code shown on the other device:")
-    right.terminal.line(shown_code(left.terminal.screen()))
+    right.terminal.line(code)
     right.terminal.wait_for("Save it?")
     assert "exists and is the same" in right.terminal.screen()
     right.terminal.press("Enter")
@@ -135,10 +95,10 @@ def test_of_several_secrets_some_are_chosen_at_the_terminal(desks: tuple[Desk, D
     left.keybaton("secrets send cloud maps")
     left.terminal.wait_for("Send cloud, maps?")
     left.terminal.press("Enter")
-    left.terminal.wait_for("Waiting for the other device")
+    code = left.shown_code()
     right.keybaton("secrets receive")
     right.terminal.wait_for("Code shown on the other device:")
-    right.terminal.line(shown_code(left.terminal.screen()))
+    right.terminal.line(code)
     right.terminal.wait_for("Save it?")
     assert "hands you 2 secrets:" in right.terminal.screen()
     assert "exists here; replacing it changes apiKey" in right.terminal.screen()
@@ -157,12 +117,12 @@ def test_a_share_goes_on_when_its_window_is_closed(desks: tuple[Desk, Desk]) -> 
     """Another window on the same device resumes it with the same code, and it is saved."""
     left, right = desks
     left.keybaton("secrets send cloud --yes")
-    code = shown_code(left.terminal.wait_for("Waiting for the other device"))
+    code = left.shown_code()
     left.terminal.close()
     resumed = left.another()
     with resumed.terminal:
         resumed.keybaton("shares resume")
-        assert shown_code(resumed.terminal.wait_for("Waiting for the other device")) == code
+        assert resumed.shown_code() == code
         right.keybaton("secrets receive")
         right.terminal.wait_for("Code shown on the other device:")
         right.terminal.line(code)
@@ -177,7 +137,7 @@ def test_ctrl_c_in_the_review_ends_both_sides_at_once(desks: tuple[Desk, Desk]) 
     """The sender learns of it and says so; nothing is saved; both terminals are as before."""
     left, right = desks
     left.keybaton("secrets send cloud --yes")
-    code = shown_code(left.terminal.wait_for("Waiting for the other device"))
+    code = left.shown_code()
     right.keybaton("secrets receive")
     right.terminal.wait_for("Code shown on the other device:")
     right.terminal.line(code)

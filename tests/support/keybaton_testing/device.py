@@ -78,6 +78,7 @@ class Device:
         env: Mapping[str, str] | None = None,
         check: bool = False,
         pass_fds: Sequence[int] = (),
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs one command on the device to its end; its output is text."""
         return subprocess.run(
@@ -89,6 +90,7 @@ class Device:
             timeout=timeout,
             check=check,
             pass_fds=pass_fds,
+            cwd=cwd,
         )
 
     def keybaton(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -103,7 +105,7 @@ class Device:
         self.stack.callback(running.stop)
         return running
 
-    def spawn_keybaton(self, *arguments: str, stdin: str = "") -> Spawned:
+    def spawn_keybaton(self, *arguments: str, stdin: str = "", cwd: Path | None = None) -> Spawned:
         """Starts `keybaton` and lets it go on; `stdin` is all of its input."""
         spawned = Spawned(
             subprocess.Popen(
@@ -114,6 +116,7 @@ class Device:
                 stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
+                cwd=cwd,
             ),
             stdin,
         )
