@@ -21,7 +21,6 @@ from keybaton_testing.require import require
 pytestmark = pytest.mark.e2e
 
 TRIES = 20
-SLOW_TRIES = 6
 GUESSING_TRIES = 60  # fewer could not tell three guesses of four from four of four
 WORLDS = 8
 SEED = 20240917
@@ -32,9 +31,7 @@ CAMPAIGN_SECONDS = 300.0
 def tallies() -> dict[str, Tally]:
     """Every kind's tries, several networks at a time."""
     require("root", "netns")
-    return campaign(
-        list(KINDS), TRIES, SEED, worlds=WORLDS, until=time.monotonic() + CAMPAIGN_SECONDS, slow_tries=SLOW_TRIES
-    )
+    return campaign(list(KINDS), TRIES, SEED, worlds=WORLDS, until=time.monotonic() + CAMPAIGN_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +49,7 @@ def test_the_attacker_gains_nothing(tallies: dict[str, Tally], kind: str) -> Non
     fail, with a reason that fits. No try is answered more handshakes than there are guesses, and nobody speaks an older protocol.
     """
     tally = tallies[kind]
-    assert tally.tries >= (SLOW_TRIES if KINDS[kind].slow else TRIES)
+    assert tally.tries >= TRIES
     assert tally.problems == [], tally.text()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import re
 import shutil
@@ -105,6 +106,42 @@ class Host(Device):
             capture_output=True,
             timeout=COMMAND_SECONDS,
         )
+
+
+def acquaint(*hosts: Host) -> None:
+    """Tells each host the hardware addresses of all IPv4 addresses of the others, for good.
+
+    The kernel has one table of neighbours for all its namespaces, and it holds 1,024 that were learned: with several labs and
+    an attacker of many addresses in each it overflows, and then nobody reaches an address that is new. Permanent ones do
+    not count.
+    """
+    known = {host: _addresses(host) for host in hosts}
+    for host in hosts:
+        lines = [
+            f"neigh replace {address} lladdr {hardware} dev eth0 nud permanent\n"
+            for other, (hardware, addresses) in known.items()
+            if other is not host
+            for address in addresses
+        ]
+        subprocess.run(
+            ["ip", "-netns", host.namespace, "-batch", "-"],
+            input="".join(lines).encode(),
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_SECONDS,
+        )
+
+
+def _addresses(host: Host) -> tuple[str, list[str]]:
+    """The hardware address of the host's first link, and its IPv4 addresses."""
+    shown = subprocess.run(
+        ["ip", "-json", "-netns", host.namespace, "address", "show", "dev", "eth0"],
+        capture_output=True,
+        check=True,
+        timeout=COMMAND_SECONDS,
+    )
+    (link,) = json.loads(shown.stdout)
+    return link["address"], [found["local"] for found in link["addr_info"] if found["family"] == "inet"]
 
 
 def _setns(descriptor: int) -> None:

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,7 +20,7 @@ from keybaton_testing.attacker.kinds import KINDS, Kind
 from keybaton_testing.attacker.odds import bounds
 from keybaton_testing.attacker.pair import Order, Pair, Result, ended_as, paired
 from keybaton_testing.attacker.position import RELAY_PORT, Mallory, Position
-from keybaton_testing.lab import Lab
+from keybaton_testing.lab import Lab, acquaint
 from keybaton_testing.leaks import found_in
 
 GUESSES = 3
@@ -28,6 +28,8 @@ SHORT_SECONDS = 3  # for shares that the attack may end
 RESIDENT_MAX_KIB = 128 * 1024
 DESCRIPTORS_MAX = 300
 _FAULTS = re.compile(r'"event": ?"(share_broken|background failed|call failed)"')
+
+BATCH = 4  # tries of one kind in a row in one world
 MORE_TRIES = 8  # times as many at the most, for kinds that depend on who is met first
 FEW_CODES = ["1000", "2000", "3000", "4000"]  # one more than there are guesses: a fourth would always be right
 
@@ -44,6 +46,16 @@ class Tally:
     seconds: float = 0.0
     resident_kib: int = 0  # of the larger agent, afterwards
     problems: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Counts the tries of another tally of the same kind as well."""
+        self.tries += other.tries
+        self.counted += other.counted
+        self.ends += other.ends
+        self.slowest = max(self.slowest, other.slowest)
+        self.seconds += other.seconds
+        self.resident_kib = max(self.resident_kib, other.resident_kib)
+        self.problems += other.problems
 
     def text(self) -> str:
         """One line for people."""
@@ -154,64 +166,95 @@ def world(seed: int) -> Iterator[World]:
     with Lab() as lab:
         alice, bob, host = (lab.host(name, ipv6=False) for name in ("alice", "bob", "mallory"))
         with paired(alice, bob) as pair, Mallory(host, seed) as mallory:
+            acquaint(alice, bob, host)
             yield World(pair, mallory, seed)
 
 
-def run_kind(made: World, name: str, tries: int, until: float) -> Tally:
-    """`tries` of one kind, and more where it seldom takes place. `until` (monotonic seconds) ends it early, a problem.
+class _Board:
+    """The tries that are left, handed out to the worlds in batches, and the tallies of those that are done."""
 
-    A relay or a cut needs the sender to meet the attacker before the real receiver: that is chance, so that a few tries
-    may pass without it. Every try counts towards what must never happen.
-    """
+    def __init__(self, names: Sequence[str], tries: int) -> None:
+        self.tallies = {name: Tally(name) for name in names}
+        self._longest_first = sorted(names, key=lambda name: (-KINDS[name].slow, -len(KINDS[name].ends)))
+        self._tries = tries
+        self._given: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[str, range] | None:
+        """A kind and the numbers of tries to make of it; None when there is nothing to begin."""
+        with self._lock:
+            for name in self._longest_first:
+                begin = self._given[name]
+                end = min(begin + BATCH, self._wanted(name))
+                if begin < end:
+                    self._given[name] = end
+                    return name, range(begin, end)
+        return None
+
+    def _wanted(self, name: str) -> int:
+        """How many tries of a kind, as far as can be told now: more where it seldom takes place.
+
+        A relay or a cut needs the sender to meet the attacker before the real receiver: that is chance, so that a few tries
+        may pass without it. Every try counts towards what must never happen.
+        """
+        tally = self.tallies[name]
+        if tally.tries < self._tries or self._took_place(tally):
+            return self._tries
+        return min(tally.tries + BATCH, self._tries * MORE_TRIES)
+
+    def _took_place(self, tally: Tally) -> bool:
+        return tally.counted * 10 >= self._tries
+
+    def add(self, batch: Tally) -> None:
+        """Takes the tally of a batch."""
+        with self._lock:
+            self.tallies[batch.kind].add(batch)
+
+    def finish(self) -> dict[str, Tally]:
+        """The tallies, with a problem for each kind that was cut short or took place too seldom."""
+        for name, tally in self.tallies.items():
+            if tally.tries < self._tries:
+                tally.problems.append(f"{name}: out of time after {tally.tries} tries")
+            if not self._took_place(tally):
+                tally.problems.append(f"{name}: took place in {tally.counted} of {tally.tries} tries alone")
+        return self.tallies
+
+
+def run_batch(made: World, name: str, numbers: Iterable[int], until: float) -> Tally:
+    """Tries of one kind in one world. No try begins after `until` (monotonic seconds)."""
     tally = Tally(name)
-    if name == "replays":  # something to replay
+    if name == "replays" and not made.mallory.position.recorded:  # something to replay
         made.attempt("relays TLS", KINDS["relays TLS"], Tally(""), 1)
-    for number in range(tries * MORE_TRIES):
-        if number >= tries and tally.counted * 10 >= tries:
-            break
+    for number in numbers:
         if time.monotonic() > until:
-            tally.problems.append(f"{name}: out of time after {number} tries")
             break
         made.attempt(name, KINDS[name], tally, number)
-    if tally.counted * 10 < tries:
-        tally.problems.append(f"{name}: took place in {tally.counted} of {tally.tries} tries alone")
     tally.problems += [f"{name}: {problem}" for problem in made.ailments()]
     tally.resident_kib = max(made.resident_kib())
     return tally
 
 
-def campaign(
-    names: Sequence[str], tries: int, seed: int, *, worlds: int, until: float, slow_tries: int | None = None
-) -> dict[str, Tally]:
-    """`tries` of each kind named, `slow_tries` of slow ones, in several worlds at once: most of a try is waiting."""
-    waiting = sorted(
-        names, key=lambda name: (-KINDS[name].slow, -len(KINDS[name].ends))
-    )  # those that take longest first
-    results: dict[str, Tally] = {}
+def campaign(names: Sequence[str], tries: int, seed: int, *, worlds: int, until: float) -> dict[str, Tally]:
+    """`tries` of each kind named, in several worlds at once: most of a try is waiting."""
+    board = _Board(names, tries)
     broken: list[BaseException] = []
-    lock = threading.Lock()
 
     def run(number: int) -> None:
         try:
             with world(seed + number) as made:
-                while not broken:
-                    with lock:
-                        if not waiting:
-                            return
-                        name = waiting.pop(0)
-                    count = tries if slow_tries is None or not KINDS[name].slow else slow_tries
-                    results[name] = run_kind(made, name, count, until)
+                while not broken and time.monotonic() < until and (given := board.next()):
+                    board.add(run_batch(made, *given, until))
         except BaseException as error:
             broken.append(error)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(min(worlds, len(names)))]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(worlds)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if broken:
         raise broken[0]
-    return {name: results[name] for name in names}
+    return board.finish()
 
 
 def guess_rate(made: World, tries: int, *, as_sender: bool) -> tuple[int, tuple[int, int], list[str]]:

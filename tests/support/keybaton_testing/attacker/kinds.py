@@ -31,7 +31,7 @@ class Kind:
     send_after: float | None = None  # seconds; by chance where neither is given
     receive_after: float | None = None
     seconds: int = 12
-    slow: bool = False  # a try takes seconds: fewer of them where time is short
+    slow: bool = False  # a try takes seconds: begun before the others
 
 
 KINDS: Mapping[str, Kind] = {
