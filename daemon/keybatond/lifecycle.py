@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from keybatond.logs import AgentLog
 from keybatond.ports import Clock
@@ -21,8 +20,7 @@ LATER_SECONDS = 0.5  # loading the logger and D-Bus is not to delay the first an
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Agent:
+class Agent(NamedTuple):
     """The wired parts, as far as starting and stopping goes."""
 
     server: RpcServer

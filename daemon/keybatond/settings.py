@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from keybaton_core.names import DEVICE_NAME_MAX_BYTES
 from keybaton_core.names import plain as plain_text
@@ -16,8 +16,7 @@ SETTINGS_MAX_BYTES = 64 * 1024  # a page of settings; anything larger is a mista
 IDLE_LOCK_MAX_MINUTES = 7 * 24 * 60
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The values in force. The fields are the keys of config.toml."""
 
     device_name: str = ""  # empty: the host's name

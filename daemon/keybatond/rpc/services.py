@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keybatond.ports import Log
 from keybatond.rpc.lazy import Load
@@ -28,8 +27,7 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 NAMES = (AGENT, VAULT, ENV, SHARE, HEALTH, REFLECTION)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Behind:
+class Behind(NamedTuple):
     """What stands behind the API. What few callers need is a function that makes it."""
 
     status: AgentStatus
