@@ -83,7 +83,7 @@ def _run(*, foreground: bool, ready: Callable[[], None]) -> None:
     os.umask(PRIVATE_UMASK)
     paths = Paths.from_environment(os.environ)
     settings = Settings.read(paths.settings)
-    paths.prepare()
+    exposed = paths.prepare()
     lock = InstanceLock(paths.lock)
     vault_lock = None
     try:
@@ -92,7 +92,7 @@ def _run(*, foreground: bool, ready: Callable[[], None]) -> None:
 
         from keybatond.app import run
 
-        asyncio.run(run(paths, settings, os.environ, foreground=foreground, ready=ready))
+        asyncio.run(run(paths, settings, os.environ, exposed, foreground=foreground, ready=ready))
     finally:
         if vault_lock is not None:
             vault_lock.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from keybatond.adapters.process_hardening import harden
 from keybatond.adapters.systemd_notify import SystemdNotify
@@ -13,6 +13,7 @@ from keybatond.lifecycle import Agent, serve
 from keybatond.logs import AgentLog, LogFile, log_to_stderr, under_journal
 from keybatond.parts import Parts
 from keybatond.paths import Paths
+from keybatond.ports import Exposed
 from keybatond.rpc.server import RpcServer
 from keybatond.rpc.services import Behind, services
 from keybatond.services.start_gate import StartGate
@@ -20,15 +21,27 @@ from keybatond.settings import Settings
 
 
 async def run(
-    paths: Paths, settings: Settings, env: Mapping[str, str], *, foreground: bool, ready: Callable[[], None]
+    paths: Paths,
+    settings: Settings,
+    env: Mapping[str, str],
+    exposed: Iterable[Exposed],
+    *,
+    foreground: bool,
+    ready: Callable[[], None],
 ) -> None:
-    """The agent's whole life, between the lock being taken and being released. `ready` is called once calls are answered."""
+    """The agent's whole life, between the lock being taken and being released. `ready` is called once calls are answered.
+
+    `exposed`: what was open to others when the folders were prepared.
+    """
     log = AgentLog(log_to_stderr if foreground or under_journal(env) else LogFile(paths.log).write)
     for missing in harden():
         log.event("hardening missing", kind=missing.replace(" ", "-"))
     server = RpcServer(paths.socket)
     notify = SystemdNotify(env)
-    agent = wire(server, Parts(paths, settings, env, log), notify)
+    parts = Parts(paths, settings, env, log)
+    for found in exposed:
+        parts.note_exposed(found)
+    agent = wire(server, parts, notify)
 
     def answering() -> None:
         notify.ready()

@@ -17,7 +17,7 @@ from keybatond.adapters.system_clock import SystemClock
 from keybatond.adapters.system_entropy import SystemEntropy
 from keybatond.logs import AgentLog
 from keybatond.paths import Paths
-from keybatond.ports import Keystore, KeystoreKind
+from keybatond.ports import Exposed, Keystore, KeystoreKind
 from keybatond.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Parts:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self.device = HostName(settings.device_name)
+        self.exposed: list[Exposed] = []  # what was open to other users when it was found
         self._ssh_agent: SshAgentSocket | None = None
         self.keystores: Mapping[KeystoreKind, Keystore] = MadeOnDemand(
             {
@@ -77,6 +78,13 @@ class Parts:
                 KeystoreKind.CREDENTIAL: self._credential,
             }
         )
+
+    def note_exposed(self, found: Exposed) -> None:
+        """Something of ours was open to other users: for the log and the doctor."""
+        if found in self.exposed:
+            return
+        self.exposed.append(found)
+        self.log.event("was open to others", kind=os.path.basename(found.path), state=f"{found.mode:04o}")  # noqa: PTH119
 
     # --- keys and vault ---
 
@@ -99,7 +107,7 @@ class Parts:
     def _store(self) -> SqliteStore:
         from keybatond.adapters.sqlite_store import SqliteStore
 
-        return SqliteStore(self.paths.vault)
+        return SqliteStore(self.paths.vault, self.note_exposed)
 
     def _vault(self) -> VaultService:
         from keybatond.adapters.locked_memory import LockedMemory
@@ -268,4 +276,5 @@ class Parts:
         async def probe() -> str:
             return await self.keystores[self.custody.state().kind or KeystoreKind.KEYCHAIN].probe()
 
-        return Doctor(LinuxLook(self.paths.socket), self.interfaces, self.discovery, probe)
+        look = LinuxLook(self.paths.socket)
+        return Doctor(look, self.interfaces, self.discovery, probe, self.custody.state, self.exposed)

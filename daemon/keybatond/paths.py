@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from keybatond.ports import Exposed
 from keybatond.refusal import StartRefused
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 SOCKET_UMASK = 0o177
 PRIVATE_UMASK = 0o077
+OTHERS = 0o077  # the rights of anybody but the owner
 SOCKET_PATH_MAX = 107  # sockaddr_un of Linux holds 108 bytes with the closing NUL
 
 
@@ -77,13 +79,14 @@ class Paths(NamedTuple):
         """The log's current file."""
         return self.state / "agent.log"
 
-    def prepare(self) -> None:
-        """Makes the data, state and runtime folders private. StartRefused for symlinks and for other people's folders.
+    def prepare(self) -> list[Exposed]:
+        """Makes the data, state and runtime folders private; says which were open to others. StartRefused for symlinks and
+        for other people's folders.
 
         The config folder is the person's: it is used when it is there.
         """
-        for folder in (self.data, self.state, self.runtime):
-            prepare_folder(folder)
+        found = [prepare_folder(folder) for folder in (self.data, self.state, self.runtime)]
+        return [exposed for exposed in found if exposed is not None]
 
 
 def _home_of_the_user() -> Path:
@@ -104,8 +107,8 @@ def _base(env: Mapping[str, str], name: str, default: Path, below: str = "") -> 
     return Path(value) / below if value.startswith("/") else default
 
 
-def prepare_folder(folder: Path) -> None:
-    """Makes `folder` with mode 0700 and sets that mode again. StartRefused when it is not only ours."""
+def prepare_folder(folder: Path) -> Exposed | None:
+    """Makes `folder` with mode 0700 and sets that mode again; says if others could reach in. StartRefused when it is not ours."""
     try:
         folder.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         _check_parent(folder.parent)
@@ -123,8 +126,10 @@ def prepare_folder(folder: Path) -> None:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid():
             raise StartRefused(f"{folder} belongs to another user.", "Choose another place with the XDG variables.")
-        if stat.S_IMODE(found.st_mode) != FOLDER_MODE:
+        mode = stat.S_IMODE(found.st_mode)
+        if mode != FOLDER_MODE:
             os.fchmod(descriptor, FOLDER_MODE)
+        return Exposed(str(folder), mode, closed=True) if mode & OTHERS else None
     except OSError as error:
         raise StartRefused(f"{folder} cannot be made private: {error.strerror}.") from None
     finally:

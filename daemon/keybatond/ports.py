@@ -111,6 +111,14 @@ class SocketFacts(NamedTuple):
     ours: bool
 
 
+class Exposed(NamedTuple):
+    """Something of the agent's own that other users could reach when it was found."""
+
+    path: str
+    mode: int  # permission bits as they were found
+    closed: bool  # whether others are kept out now
+
+
 class SystemLook(Protocol):
     """What only the operating system can say about the agent's surroundings. Never raises, never waits."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 import shutil
 import stat
@@ -30,6 +32,7 @@ from keybaton_testing.vaults import (
 )
 from keybatond.adapters.sqlite_store import SqliteStore
 from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import Exposed
 from keybatond.services.vault import PutMode
 from keybatond.vault_ports import VaultWriter
 
@@ -179,6 +182,44 @@ class TestDamage:
         assert caught.value.reason is Reason.STORAGE_FAILED
         assert caught.value.data["obstacle"].startswith(f"{target} is a symbolic link")
         await vault.shutdown()
+
+    @pytest.mark.parametrize("suffix", ["", "-wal"])
+    async def test_a_file_that_others_could_open_is_closed_to_them(self, small: Path, suffix: str) -> None:
+        """Before it is opened, and whoever made the store is told; one that cannot be closed is told as that."""
+        part = small.with_name(small.name + suffix)
+        part.touch()
+        part.chmod(0o664)
+        told: list[Exposed] = []
+        SqliteStore(small, told.append).reader()
+        assert told == [Exposed(str(part), 0o664, closed=True)]
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+
+    async def test_on_a_read_only_disk_it_is_opened_and_told(
+        self, small: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Secrets stay readable there."""
+
+        def refuse(path: Path, mode: int) -> None:
+            raise OSError(errno.EROFS, "read-only")
+
+        small.chmod(0o640)
+        monkeypatch.setattr(Path, "chmod", refuse)
+        told: list[Exposed] = []
+        SqliteStore(small, told.append).reader()
+        assert told == [Exposed(str(small), 0o640, closed=False)]
+
+    @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+    async def test_another_users_file_is_refused(self, small: Path, suffix: str) -> None:
+        """Whoever owns it may change it at any time."""
+        require("root")
+        part = small.with_name(small.name + suffix)
+        part.touch()
+        os.chown(part, 65534, 65534)
+        vault = vault_at(small)
+        with pytest.raises(KeybatonError) as caught:
+            vault.header()
+        assert caught.value.reason is Reason.STORAGE_FAILED
+        assert caught.value.data["obstacle"].startswith(f"{part} belongs to another user")
 
 
 class TestWriters:

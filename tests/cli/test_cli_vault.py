@@ -306,6 +306,10 @@ def test_init_never_steps_down_by_itself(agent: FakeAgent, run: CommandLine) -> 
     assert agent.passphrase == b"long enough"
     again = run("init", "--keystore", "passphrase", "--passphrase-fd", str(descriptor(b"x\n")))
     assert again.code == 6
+    agent.info.problem = "The vault was written by a newer Keybaton."
+    newer = run("init", "--keystore", "passphrase", "--passphrase-fd", str(descriptor(b"x\n")))
+    assert newer.code == 6
+    assert "newer Keybaton" in newer.err and "keybaton doctor" in newer.err
 
 
 def test_check_lists_findings_and_fails(agent: FakeAgent, run: CommandLine) -> None:

@@ -326,7 +326,7 @@ def test_the_doctor_finds_a_fresh_agent_well(device: Device) -> None:
     with started(device) as client:
         client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, PASSPHRASE)
         findings = client.agent.doctor()
-    assert {"socket", "keystore", "interface", "port"} <= {finding.topic for finding in findings}
+    assert {"socket", "vault", "keystore", "interface", "port"} <= {finding.topic for finding in findings}
     assert not [finding.text for finding in findings if finding.level == agent_pb2.Finding.LEVEL_ERROR]
 
 

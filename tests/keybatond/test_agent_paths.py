@@ -16,6 +16,7 @@ from keybaton_client.problem import ClientError
 from keybaton_testing.require import require
 from keybatond.instance import AlreadyRunning, InstanceLock
 from keybatond.paths import Paths, prepare_folder
+from keybatond.ports import Exposed
 from keybatond.refusal import StartRefused
 
 ENVIRONMENTS = [
@@ -72,9 +73,10 @@ def test_folders_are_made_private_and_made_private_again(tmp_path: Path) -> None
     """0700 whatever the umask is, also for a folder that was there with more."""
     before = os.umask(0)
     try:
-        prepare_folder(tmp_path / "new")
+        assert prepare_folder(tmp_path / "new") is None
         (tmp_path / "old").mkdir(mode=0o755)
-        prepare_folder(tmp_path / "old")
+        assert prepare_folder(tmp_path / "old") == Exposed(str(tmp_path / "old"), 0o755, closed=True)
+        assert prepare_folder(tmp_path / "old") is None
     finally:
         os.umask(before)
     assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "old")] == [0o700, 0o700]

@@ -9,7 +9,8 @@ import pytest
 from keybatond.adapters.system_look import LinuxLook
 from keybatond.errors import KeybatonError, Reason, ShareFailed, ShareReason
 from keybatond.network_ports import DatagramEndpoint, Interface
-from keybatond.ports import SocketFacts
+from keybatond.ports import Exposed, KeystoreKind, SocketFacts
+from keybatond.services.custody_types import CustodyState, VaultState
 from keybatond.services.doctor import Doctor, Finding, Level
 
 
@@ -55,6 +56,7 @@ async def good_probe() -> str:
 
 
 GOOD = SocketFacts("/run/agent.sock", 0o700, 0o600, ours=True)
+ABSENT = CustodyState(VaultState.ABSENT)
 LOOPBACK = Interface("lo", 1, "127.0.0.1", "255.0.0.0", None, loopback=True)
 TUNNEL = Interface("tun0", 2, "10.8.0.2", "255.255.255.255", None, loopback=False)
 ETHERNET = Interface("eth0", 3, "10.0.0.2", "255.255.255.0", "10.0.0.255", loopback=False)
@@ -65,9 +67,20 @@ async def findings(doctor: Doctor, topic: str) -> list[Finding]:
 
 
 def doctor(
-    look: FakeLook | None = None, interfaces: FakeInterfaces | None = None, probe: object = good_probe
+    look: FakeLook | None = None,
+    interfaces: FakeInterfaces | None = None,
+    probe: object = good_probe,
+    vault: CustodyState = ABSENT,
+    exposed: tuple[Exposed, ...] = (),
 ) -> Doctor:
-    return Doctor(look or FakeLook(GOOD, 0, []), interfaces or FakeInterfaces(LOOPBACK), HeldDiscovery(), probe)  # type: ignore[arg-type]
+    return Doctor(
+        look or FakeLook(GOOD, 0, []),
+        interfaces or FakeInterfaces(LOOPBACK),
+        HeldDiscovery(),
+        probe,  # type: ignore[arg-type]
+        lambda: vault,
+        exposed,
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,6 +113,28 @@ async def test_a_key_store_that_fails_or_hangs_is_a_finding() -> None:
         (finding,) = await findings(doctor(probe=probe), "keystore")
         assert finding.level is Level.ERROR
         assert word in finding.text
+
+
+async def test_a_vault_that_does_not_open_is_named_and_no_key_store_is_blamed() -> None:
+    """The failure's own words are chosen at the edge. Which key store it needs is not known where its header is not readable."""
+    newer = KeybatonError(Reason.VAULT_NEWER)
+    unreadable = doctor(vault=CustodyState(VaultState.DAMAGED, problem=newer))
+    (finding,) = await findings(unreadable, "vault")
+    assert (finding.level, finding.problem) == (Level.ERROR, newer)
+    assert await findings(unreadable, "keystore") == []
+    damaged = doctor(vault=CustodyState(VaultState.DAMAGED, KeystoreKind.KEYCHAIN, problem=newer))
+    assert len(await findings(damaged, "keystore")) == 1
+    (finding,) = await findings(doctor(), "vault")
+    assert (finding.level, finding.text) == (Level.OK, "The vault is absent.")
+
+
+async def test_what_was_open_to_others_is_a_warning() -> None:
+    """Closed or not; what to do is said in either case."""
+    closed, still = Exposed("/v/vault.db", 0o644, closed=True), Exposed("/v/vault.db-wal", 0o640, closed=False)
+    first, second, _ = await findings(doctor(exposed=(closed, still)), "vault")
+    assert (first.level, second.level) == (Level.WARNING, Level.WARNING)
+    assert "0644" in first.text and "has been closed" in first.text
+    assert "still is" in second.text and second.hint == "chmod go= /v/vault.db-wal"
 
 
 async def test_each_interfaces_reach_is_told() -> None:

@@ -42,7 +42,10 @@ def init(app: App, keystore: str | None, passphrase_fd: int | None) -> None:
         raise click.UsageError(f"--passphrase-fd does not go with --keystore {keystore}.")
     chosen = keystore or ("passphrase" if passphrase_fd is not None else "keychain")
     client = app.client()
-    if client.agent.info().vault_state != agent_pb2.VAULT_STATE_ABSENT:
+    found = client.agent.info()
+    if found.problem:
+        raise Failure("VAULT_EXISTS", found.problem, "`keybaton doctor` says what to do.")
+    if found.vault_state != agent_pb2.VAULT_STATE_ABSENT:
         raise Failure("VAULT_EXISTS", "This device has a vault already.", "`keybaton status` shows its state.")
     phrase = b""
     if chosen == "passphrase":

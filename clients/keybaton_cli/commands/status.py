@@ -22,7 +22,7 @@ _KEYSTORES = {
 _NEXT = {
     agent_pb2.VAULT_STATE_ABSENT: "`keybaton init` makes the vault.",
     agent_pb2.VAULT_STATE_LOCKED: "`keybaton unlock` opens it.",
-    agent_pb2.VAULT_STATE_DAMAGED: "`keybaton vault restore FILE` takes it from a backup; the file that is there is kept.",
+    agent_pb2.VAULT_STATE_DAMAGED: "`keybaton doctor` says what to do.",
 }
 
 

@@ -19,7 +19,7 @@ from keybatond.services.agent_state import AgentState, AgentStatus
 
 if TYPE_CHECKING:
     from keybatond.services.custody import CustodyService
-    from keybatond.services.doctor import Doctor
+    from keybatond.services.doctor import Doctor, Finding
     from keybatond.services.vault import VaultService
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,10 +42,18 @@ def _progress_to(counted: Counted) -> agent_pb2.Progress:
     return agent_pb2.Progress(done=counted.done, total=counted.total)
 
 
-def _sentence(problem: KeybatonError) -> str:
+def _words(problem: KeybatonError) -> tuple[str, str]:
+    """Sentence and hint."""
     from keybatond.rpc.errors import wire_error  # only a damaged vault needs the words
 
-    return wire_error(problem).message
+    told = wire_error(problem)
+    return told.message, told.metadata.get("hint", "")
+
+
+def _finding_to(finding: Finding) -> agent_pb2.Finding:
+    text, hint = (finding.text, finding.hint) if finding.problem is None else _words(finding.problem)
+    level = agent_pb2.Finding.Level.ValueType(finding.level)
+    return agent_pb2.Finding(level=level, topic=finding.topic, text=text, hint=hint)
 
 
 def info_to(state: AgentState) -> agent_pb2.AgentInfo:
@@ -60,7 +68,7 @@ def info_to(state: AgentState) -> agent_pb2.AgentInfo:
         device_name=state.device_name,
         items=state.items,
         idle_lock_seconds=state.identity.idle_lock_seconds,
-        problem=_sentence(custody.problem) if custody.problem is not None else "",
+        problem=_words(custody.problem)[0] if custody.problem is not None else "",
         data_path=state.identity.data_path,
         open_sessions=state.open_sessions,
         started_at_ms=state.identity.started_at_ms,
@@ -150,17 +158,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                 )
 
     async def Doctor(self, request: agent_pb2.DoctorRequest, context: _Context) -> agent_pb2.DoctorResponse:
-        return agent_pb2.DoctorResponse(
-            findings=[
-                agent_pb2.Finding(
-                    level=agent_pb2.Finding.Level.ValueType(finding.level),
-                    topic=finding.topic,
-                    text=finding.text,
-                    hint=finding.hint,
-                )
-                for finding in await self._doctor().findings()
-            ]
-        )
+        return agent_pb2.DoctorResponse(findings=[_finding_to(finding) for finding in await self._doctor().findings()])
 
     async def ServeSsh(self, request: agent_pb2.ServeSshRequest, context: _Context) -> agent_pb2.ServeSshResponse:
         return agent_pb2.ServeSshResponse(socket=await self._serve_ssh())

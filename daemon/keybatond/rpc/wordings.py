@@ -142,5 +142,5 @@ WORDINGS: Mapping[Reason, Wording] = {
 OBSTACLE = Wording(
     _S.UNAVAILABLE,
     "The vault cannot be used: {obstacle}.",
-    "It was left as it is; move it away, or bring the file back.",
+    "It was left as it is; move it away, bring the file back, or make it yours with chown.",
 )

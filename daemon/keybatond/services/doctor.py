@@ -1,15 +1,16 @@
-"""What the agent finds out about itself: socket, key store, interfaces, discovery port, firewall; and what is worth saying."""
+"""What the agent finds out about itself, from its socket and vault to the firewall, and what of it is worth saying."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from keybatond.errors import KeybatonError, ShareFailed
 from keybatond.network_ports import Discovery, Interface, Interfaces
-from keybatond.ports import SystemLook
+from keybatond.ports import Exposed, SystemLook
+from keybatond.services.custody_types import CustodyState
 
 CHECK_SECONDS = 5.0  # a key store has 3 s of its own
 
@@ -30,6 +31,7 @@ class Finding:
     topic: str
     text: str
     hint: str = ""
+    problem: KeybatonError | None = None  # with it, the words are those of this failure
 
 
 class Doctor:
@@ -41,17 +43,23 @@ class Doctor:
         interfaces: Interfaces,
         discovery: Discovery,
         probe_keystore: Callable[[], Awaitable[str]],
+        vault: Callable[[], CustodyState],
+        exposed: Sequence[Exposed],
     ) -> None:
+        """`exposed`: what was open to other users; it may grow."""
         self._look = look
         self._interfaces = interfaces
         self._discovery = discovery
         self._probe_keystore = probe_keystore
+        self._vault = vault
+        self._exposed = exposed
 
     async def findings(self) -> list[Finding]:
         """Every finding, good ones too, in a fixed order."""
         return [
             self._socket(),
-            await self._keystore(),
+            *self._file(),
+            *await self._keystore(),
             *self._reach(),
             await self._port(),
             *self._firewall(),
@@ -71,7 +79,22 @@ class Doctor:
         text = f"{facts.path} has mode {facts.socket_mode:04o} in a folder of mode {facts.folder_mode:04o}."
         return Finding(Level.ERROR, "socket", text, "Restart the agent, which sets 0600 and 0700.")
 
-    async def _keystore(self) -> Finding:
+    def _file(self) -> list[Finding]:
+        state = self._vault()
+        found = [_exposed_finding(exposed) for exposed in self._exposed]
+        if state.problem is not None:
+            found.append(Finding(Level.ERROR, "vault", "", problem=state.problem))
+        else:
+            found.append(Finding(Level.OK, "vault", f"The vault is {state.vault_state.name.lower()}."))
+        return found
+
+    async def _keystore(self) -> list[Finding]:
+        state = self._vault()
+        if state.problem is not None and state.kind is None:
+            return []  # only the vault knows which one it needs
+        return [await self._probed()]
+
+    async def _probed(self) -> Finding:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 name = await self._probe_keystore()
@@ -133,6 +156,14 @@ class Doctor:
             )
             for name in self._look.firewalls()
         ]
+
+
+def _exposed_finding(exposed: Exposed) -> Finding:
+    text = f"{exposed.path} was open to other users (mode {exposed.mode:04o}) when it was found"
+    if not exposed.closed:
+        return Finding(Level.WARNING, "vault", f"{text} and still is.", f"chmod go= {exposed.path}")
+    hint = "A copy of the vault needs its key; where that is a passphrase, it must not be easy to guess."
+    return Finding(Level.WARNING, "vault", f"{text}; it has been closed.", hint)
 
 
 def _interface_finding(name: str, found: list[Interface]) -> Finding:

@@ -194,7 +194,7 @@ class WholeVault:
 
     def _opened(self) -> OpenVault:
         if self._open is None:
-            raise KeybatonError(Reason.VAULT_LOCKED if self._store.exists() else Reason.VAULT_ABSENT)
+            raise KeybatonError(Reason.VAULT_ABSENT if self.header() is None else Reason.VAULT_LOCKED)
         return self._open
 
     async def edit(self, change: Callable[[Changes], T]) -> T:

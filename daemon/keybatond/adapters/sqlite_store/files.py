@@ -8,16 +8,19 @@ import itertools
 import os
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from keybatond.adapters.sqlite_store.failures import damaged, translate
 from keybatond.adapters.sqlite_store.schema import APPLICATION_ID, FORMAT, PAGE_BYTES
 from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import Exposed
 from keybatond.vault_ports import SET_ASIDE
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+OTHERS: Final = 0o077  # the rights of anybody but the owner
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFDIR: "a folder",
@@ -66,20 +69,35 @@ def log_bytes(path: Path) -> int:
         return 0
 
 
-def check_own(path: Path) -> None:
-    """Refuses a vault file or companion that is a link or anything but a regular file, before SQLite follows it.
+def check_own(path: Path, exposed: Callable[[Exposed], None]) -> None:
+    """Refuses a vault file or companion that is another user's, a link or anything but a regular file, before SQLite follows it.
 
+    One that others could open, such as a copy that was made without its mode, is closed to them, and `exposed` is told.
     Nobody else can put one there afterwards: the folder is the user's alone.
     """
     for part in (path, log_of(path), index_of(path)):
         try:
-            mode = part.lstat().st_mode
+            state = part.lstat()
         except FileNotFoundError:
             continue
+        mode = state.st_mode
         if not stat.S_ISREG(mode):
             what = next((words for kind, words in _KINDS.items() if stat.S_IFMT(mode) == kind), "a device")
             obstacle = f"{part} is {what}, and only a regular file is used"
             raise KeybatonError(Reason.STORAGE_FAILED, problem="not a regular file", obstacle=obstacle)
+        if state.st_uid != os.geteuid():
+            obstacle = f"{part} belongs to another user (number {state.st_uid})"
+            raise KeybatonError(Reason.STORAGE_FAILED, problem="another user's", obstacle=obstacle)
+        if mode & OTHERS:
+            exposed(Exposed(str(part), stat.S_IMODE(mode), closed=_close_to_others(part)))
+
+
+def _close_to_others(path: Path) -> bool:
+    try:
+        path.chmod(FILE_MODE)
+    except OSError:  # a read-only disk
+        return False
+    return True
 
 
 def check_head(path: Path, *, own: bool) -> None:

@@ -14,6 +14,7 @@ from keybatond.adapters.sqlite_store.committer import Committer, Job, Outcome
 from keybatond.adapters.sqlite_store.failures import translate, translated
 from keybatond.adapters.sqlite_store.rows import RowReader, RowWriter
 from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import Exposed
 from keybatond.vault_ports import VaultReader, VaultWriter
 
 T = TypeVar("T")
@@ -24,8 +25,10 @@ STOP_SECONDS: Final = 20.0  # a commit that hangs longer than this does not keep
 class SqliteStore:
     """One vault file at `path`. Its folder is made, mode 0700, when the file is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, exposed: Callable[[Exposed], None] = lambda _: None) -> None:
+        """`exposed` is told of files that other users could reach."""
         self._path = path
+        self._exposed = exposed
         self._committer = Committer(self._connect_writer)
         self._reading: sqlite3.Connection | None = None
         self._reader: RowReader | None = None
@@ -148,7 +151,7 @@ class SqliteStore:
             if not self._tidied:
                 self._tidy()
                 self._tidied = True  # once: later on there is work of this process
-            files.check_own(self._path)
+            files.check_own(self._path, self._exposed)
             files.check_head(self._path, own=True)
         except FileNotFoundError:
             raise KeybatonError(Reason.VAULT_ABSENT) from None
