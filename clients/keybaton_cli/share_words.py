@@ -46,7 +46,8 @@ _ENDINGS = {
     "wrong-code": ("The code was wrong.", "Start again on both devices: each share has a code of its own."),
     "guesses-used-up": (
         "The code was tried wrongly too often, so this share has ended.",
-        "Start again on both devices. If nobody mistyped it, somebody on this network is guessing.",
+        "Start again on both devices, with `--from NAME` on the receiver where several send at once. If nobody mistyped it, "
+        "somebody on this network is guessing.",
     ),
     "declined": ("Declined: nothing was saved.", ""),
     "many-announcers": (

@@ -212,9 +212,10 @@ class ShareApi:
         """Starts to receive."""
         return call(self._stub.StartReceive, request).session
 
-    def provide_code(self, session_id: str, code: str) -> share_pb2.Session:
-        """Types the code."""
-        return call(self._stub.ProvideCode, share_pb2.ProvideCodeRequest(session_id=session_id, code=code)).session
+    def provide_code(self, session_id: str, code: str, sender: str | None = None) -> share_pb2.Session:
+        """Types the code, and says which device it is of (empty: any; None: as before)."""
+        request = share_pb2.ProvideCodeRequest(session_id=session_id, code=code, sender=sender)
+        return call(self._stub.ProvideCode, request).session
 
     def confirm_peer(self, session_id: str, accept: bool) -> share_pb2.Session:
         """Says whether the shown address is the right peer."""

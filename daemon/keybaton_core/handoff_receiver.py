@@ -44,6 +44,7 @@ from keybaton_core.handoff_receiver_events import (
     StartGrace,
     Told,
 )
+from keybaton_core.offers import same_device
 from keybaton_core.secret import SecretBytes
 
 GUESSES = 3
@@ -84,6 +85,7 @@ class ReceiverMachine:
         self._hello = hello
         self._final = code_is_final
         self._code: SecretBytes | None = None
+        self._sender = ""  # the device that the code is of; empty: any
         self._pending: dict[int, _Handshake] = {}
         self._used: set[int] = set()  # connections that have had their handshake
         self._renew = False  # the code is known to be wrong, but another handshake is still open
@@ -115,6 +117,7 @@ class ReceiverMachine:
 
     def _code_typed(self, event: CodeTyped) -> list[Effect]:
         self._code = event.code
+        self._sender = event.sender
         if self.phase is Phase.CODE_NEEDED:
             self.phase = Phase.READY
         return []
@@ -133,9 +136,9 @@ class ReceiverMachine:
         return [] if self._pending else self._finish("wrong-code")
 
     def _deadline_over(self, event: DeadlineOver) -> list[Effect]:
-        for met, reason in (("failed", "wrong-code"), ("sender", "expired"), ("version", "wrong-version")):
+        for met, *ending in DEADLINE_ENDINGS:
             if met in self._met:
-                return self._finish(reason)
+                return self._finish(*ending)
         return self._finish("no-peer")
 
     def _cancelled(self, event: Cancelled) -> list[Effect]:
@@ -172,6 +175,10 @@ class ReceiverMachine:
         try:
             request = wire.decode_handshake_request(event.body)
             name = wire.decode_hello(request.ada)
+            if self._sender and not same_device(name, self._sender):
+                # Its code is another one. A stranger can take any name, and then spends a guess as it would have without.
+                self._met.add("others")
+                return _refuse(event.connection, Refusal.BUSY)
             ci = channel_identifier(self._fingerprint)
             yb = multiply(event.scalar, calculate_generator(self._code.reveal(), ci, request.sid))
             transcript = Transcript(ci, request.sid, request.ya, request.ada, yb, self._hello)
@@ -305,6 +312,14 @@ def _refuse(connection: int, refusal: Refusal) -> list[Effect]:
     close = refusal not in (Refusal.CODE_NEEDED, Refusal.BUSY)
     return [Answer(connection, wire.STATUS[refusal], wire.encode_refusal(refusal), close=close)]
 
+
+# When the time is over: the first of these that was met says why.
+DEADLINE_ENDINGS = (
+    ("failed", "wrong-code"),
+    ("others", "no-peer", "sender"),
+    ("sender", "expired"),
+    ("version", "wrong-version"),
+)
 
 _Handler = Callable[[ReceiverMachine, Any], list[Effect]]
 _M = ReceiverMachine

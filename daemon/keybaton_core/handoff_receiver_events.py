@@ -13,9 +13,10 @@ from keybaton_core.secret import SecretBytes
 
 @dataclass(frozen=True)
 class CodeTyped:
-    """The person has given the code."""
+    """The person has given the code, and the name of the device that it is of (empty: any)."""
 
     code: SecretBytes
+    sender: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Finish:
-    """The session ends without an outcome of its review; `reason` is one of the closed list, `field` of a bad payload."""
+    """The session ends without an outcome of its review; `reason` is one of the closed list.
+
+    `field`: of payload-invalid what was refused; of no-peer "sender" where only other devices came than the one named.
+    """
 
     reason: str
     field: str = ""

@@ -178,6 +178,15 @@ def test_without_a_terminal_what_would_be_asked_needs_an_option(
     assert not agent.receives
 
 
+@pytest.mark.parametrize("noun", ["secrets", "dbs", "env"])
+def test_the_device_to_take_from_reaches_the_agent(agent: FakeAgent, run: CommandLine, noun: str) -> None:
+    """--from, in each of the receiving commands; without it any device is meant."""
+    receives(agent)
+    for option, wanted in ((("--from", "Anna's laptop"), "Anna's laptop"), ((), "")):
+        result = run(noun, "receive", *option, "--yes", "--code-fd", str(descriptor(b"4821\n")))
+        assert (result.code, agent.receives[-1].sender) == (0, wanted), result.err
+
+
 def test_yes_accepts_and_reuses_by_default(agent: FakeAgent, run: CommandLine) -> None:
     """Secrets that exist are kept; a database's name is never taken over."""
     receives(agent)

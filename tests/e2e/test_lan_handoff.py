@@ -9,7 +9,7 @@ import pytest
 
 from keybaton_testing.device import Spawned
 from keybaton_testing.lab import Host, Lab
-from keybaton_testing.lan_devices import CODE, both_saved, document, done, outcome, sharing, with_passphrase
+from keybaton_testing.lan_devices import CODE, both_saved, document, done, named, outcome, sharing, with_passphrase
 from keybaton_testing.require import require
 
 pytestmark = pytest.mark.e2e
@@ -65,6 +65,22 @@ def test_a_made_code_is_typed_on_the_other_device(lab: Lab) -> None:
     assert len(code) == 4
     assert code.isdigit()
     both_saved(send, receiving(bob, code=code))
+
+
+def test_four_pairs_at_once_come_through_where_each_receiver_names_its_sender(lab: Lab) -> None:
+    """The same network, the same moment, four codes, nobody at a terminal: all are saved and each has what is its own."""
+    senders = [add_secrets(with_passphrase(named(lab.host(f"s{n}"))), mine=f"of {n}") for n in range(4)]
+    receivers = [with_passphrase(named(lab.host(f"r{n}"))) for n in range(4)]
+    pairs = [
+        (
+            sharing(sender, "secrets", "send", "mine", code=f"100{n}"),
+            sharing(receiver, "secrets", "receive", "--from", sender.name, code=f"100{n}"),
+        )
+        for n, (sender, receiver) in enumerate(zip(senders, receivers, strict=True))
+    ]
+    for send, receive in pairs:
+        both_saved(send, receive)
+    assert [receiver.keybaton("get", "mine").stdout for receiver in receivers] == [f"of {n}\n" for n in range(4)]
 
 
 def add_secrets(host: Host, **values: str) -> Host:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from keybaton_testing.desk import Desk, open_terminal
 from keybaton_testing.lab import Lab
-from keybaton_testing.lan_devices import done, with_passphrase
+from keybaton_testing.lan_devices import done, named, with_passphrase
 from keybaton_testing.require import require
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def desks() -> Iterator[tuple[Desk, Desk]]:
-    """A laptop with a database, and a desktop that already has a secret of one of its names."""
+def lab() -> Iterator[Lab]:
     require("netns", "tmux")
-    with Lab() as lab:
-        laptop, desktop = lab.host("laptop"), lab.host("desktop")
-        for host in (laptop, desktop):
-            settings = Path(host.env["XDG_CONFIG_HOME"]) / "keybaton" / "config.toml"
-            settings.parent.mkdir(mode=0o700, exist_ok=True)
-            settings.write_text(f'device_name = "{host.name}"\n')
-            with_passphrase(host)
-        fields = ["--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", "secretAccessKey=0"]
-        done(laptop, "secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin="hush")
-        done(laptop, "secrets", "add", "maps", "--type", "api-key", stdin="from the laptop")
-        done(laptop, "dbs", "add", "photos", "--path", "s3:b:/p", "--s3", "cloud", "--geocoding-key", "maps")
-        done(desktop, "secrets", "add", "maps", "--type", "api-key", stdin="from the desktop")
-        with open_terminal(laptop) as left, open_terminal(desktop) as right:
-            yield Desk(laptop, left), Desk(desktop, right)
+    with Lab() as made:
+        yield made
+
+
+@pytest.fixture
+def desks(lab: Lab) -> Iterator[tuple[Desk, Desk]]:
+    """A laptop with a database, and a desktop that already has a secret of one of its names."""
+    laptop, desktop = (with_passphrase(named(lab.host(name))) for name in ("laptop", "desktop"))
+    fields = ["--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", "secretAccessKey=0"]
+    done(laptop, "secrets", "add", "cloud", "--type", "s3-credentials", *fields, stdin="hush")
+    done(laptop, "secrets", "add", "maps", "--type", "api-key", stdin="from the laptop")
+    done(laptop, "dbs", "add", "photos", "--path", "s3:b:/p", "--s3", "cloud", "--geocoding-key", "maps")
+    done(desktop, "secrets", "add", "maps", "--type", "api-key", stdin="from the desktop")
+    with open_terminal(laptop) as left, open_terminal(desktop) as right:
+        yield Desk(laptop, left), Desk(desktop, right)
 
 
 def test_a_database_is_handed_over_by_two_people(desks: tuple[Desk, Desk]) -> None:
@@ -111,6 +111,36 @@ def test_of_several_secrets_some_are_chosen_at_the_terminal(desks: tuple[Desk, D
     left.terminal.wait_for("\nsaved cloud, maps on desktop; which of them was chosen there")
     assert right.value("maps", "apiKey") == "from the laptop\n"
     assert right.host.keybaton("get", "cloud").returncode == 5
+
+
+def test_where_several_devices_send_the_person_says_which_one_shows_the_code(
+    lab: Lab, desks: tuple[Desk, Desk]
+) -> None:
+    """The list comes after the code; a wrong choice costs one try, and is corrected with the next one."""
+    left, right = desks
+    tablet = with_passphrase(named(lab.host("tablet")))
+    done(tablet, "secrets", "add", "other", "--type", "token", stdin="of the tablet")
+    other = tablet.spawn_keybaton("secrets", "send", "other", "--yes", "--json")
+    other.read_event("code")
+    left.keybaton("secrets send cloud --yes")
+    left.terminal.wait_for("Waiting for the other device")
+    code = left.shown_code()
+    right.keybaton("secrets receive")
+    right.terminal.wait_for("Code shown on the other device:")
+    time.sleep(2.5)  # a person types; an offer is repeated each second
+    right.terminal.line(code)
+    right.terminal.wait_for("Several devices are sending. Which one shows this code?")
+    assert all(name in right.terminal.screen() for name in ("laptop", "tablet", "Another one"))
+    right.terminal.press("Down", "Enter")
+    right.terminal.wait_for("That code was wrong. 2 tries left.")
+    right.terminal.line(code)
+    right.terminal.wait_for("» laptop")
+    right.terminal.press("Enter")
+    right.terminal.wait_for("Save it?")
+    right.terminal.press("Enter")
+    right.terminal.wait_for("\nsaved cloud")
+    left.terminal.wait_for("\nsaved cloud on desktop")
+    other.stop()
 
 
 def test_a_share_goes_on_when_its_window_is_closed(desks: tuple[Desk, Desk]) -> None:

@@ -189,6 +189,61 @@ async def test_a_sender_knows_receivers_and_certificates_that_came_after_its_own
     assert b"\x08" * 32 in own
 
 
+async def test_a_receiver_knows_its_own_agents_offers(world: World) -> None:
+    """By their nonces: a device that sends and receives at once does not offer to itself."""
+
+    async def seeking(job: SendJob, control: SendControl) -> Ending:
+        control.show_seeking("ab" * 16)
+        return await forever(job, control)
+
+    world.sending.script = seeking
+    world.shares.start_receive(StartReceive())
+    await world.settle()
+    job = world.receiving.jobs[0]
+    assert isinstance(job, ReceiveJob)
+    assert "ab" * 16 not in job.own_offers
+    world.shares.start_send(StartSend((SECRET,)))
+    await world.settle()
+    assert "ab" * 16 in job.own_offers
+
+
+async def test_the_device_to_take_from_is_named_at_the_start_or_with_the_code(world: World) -> None:
+    """With each code anew, also as any; without a word it stays. The devices that offer are shown."""
+    named: list[str] = []
+
+    async def thrice(job: ReceiveJob, control: ReceiveControl) -> Ending:
+        control.show_senders(("desk", "laptop"))
+        named.append(control.sender())
+        while True:
+            await control.wait_code()
+            named.append(control.sender())
+            control.code_was_wrong()
+
+    world.receiving.script = thrice
+    session = world.shares.start_receive(StartReceive(sender="desk"))
+    await world.settle()
+    assert world.now(session).senders == ("desk", "laptop")
+    for sender in (None, "laptop", None, ""):
+        world.shares.provide_code(session.id, "1111", sender)
+        await world.settle()
+    assert named == ["desk", "desk", "laptop", "laptop", ""]
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "ü" * 33, " desk", "de\u202esk", "a\nb"])
+async def test_what_no_device_can_be_called_is_refused(world: World, name: str) -> None:
+    """At the start and with the code; the code is still awaited then."""
+    assert refusal(lambda: world.shares.start_receive(StartReceive(sender=name))) is Reason.INVALID_ARGUMENT
+    session = world.shares.start_receive(StartReceive())
+    assert refusal(lambda: world.shares.provide_code(session.id, "1111", name)) is Reason.INVALID_ARGUMENT
+    assert world.now(session).needs_code
+
+
+async def test_photosphere_senders_have_no_names(world: World) -> None:
+    """An option that could do nothing is refused."""
+    start = StartReceive(ShareProtocol.PHOTOSPHERE, sender="desk")
+    assert refusal(lambda: world.shares.start_receive(start)) is Reason.INVALID_ARGUMENT
+
+
 async def test_a_receiver_without_code_says_so_until_it_has_one(world: World) -> None:
     """And asks again after a wrong one; a code that nobody waits for is WRONG_STATE."""
     codes: list[str] = []

@@ -10,7 +10,7 @@ import click
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli import output, prompts
 from keybaton_cli.commands.env_values import env_option, unknown
-from keybaton_cli.commands.receive import CODE_FD_OPTION, QR_OPTION, YES_OPTION, start_receiving
+from keybaton_cli.commands.receive import CODE_FD_OPTION, FROM_OPTION, QR_OPTION, YES_OPTION, start_receiving
 from keybaton_cli.commands.send import SENDING_WARNING, SendOptions, start_sending, with_send_options
 from keybaton_cli.completion import complete_environment, complete_variable
 from keybaton_cli.failure import Failure, UsageFailure
@@ -83,6 +83,7 @@ def send_environment(
     shell_complete=complete_environment,
 )
 @CODE_FD_OPTION
+@FROM_OPTION
 @click.option(
     "--on-conflict",
     type=click.Choice(("keep", "replace")),
@@ -95,6 +96,7 @@ def receive_environment(
     app: App,
     environment: str | None,
     code_fd: int | None,
+    sender: str,
     on_conflict: str | None,
     qr: bool,
     yes: bool,
@@ -107,7 +109,7 @@ def receive_environment(
     """
     choice = "reuse" if on_conflict == "keep" else on_conflict
     target = _target(environment or os.environ.get(VARIABLE, ""))
-    start_receiving(app, "env", code_fd=code_fd, on_conflict=choice, qr=qr, yes=yes, environment=target)
+    start_receiving(app, "env", code_fd=code_fd, on_conflict=choice, qr=qr, yes=yes, sender=sender, environment=target)
     if not app.json and prompts.possible(app):
         output.hint("`keybaton env list` shows what is here, `keybaton run -- …` uses it")
 

@@ -21,6 +21,14 @@ CODE_FD_OPTION = click.option("--code-fd", type=DESCRIPTOR, metavar="N", help="R
 QR_OPTION = click.option("--qr", is_flag=True, help="Show this device's address as a QR code as well.")
 YES_OPTION = click.option("-y", "--yes", is_flag=True, help="Accept what arrives without a review.")
 
+FROM_OPTION = click.option(
+    "--from",
+    "sender",
+    default="",
+    metavar="NAME",
+    help="Take from the device of this name alone, where several send at once.",
+)
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     CODE_FD_OPTION,
     click.option(
@@ -28,17 +36,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(list(CHOICES)),
         help="What to do with names that are taken here. [default: ask; with --yes: reuse]",
     ),
+    FROM_OPTION,
     click.option("--photosphere", is_flag=True, help="Receive from the Photosphere app (less safe; it says why)."),
     QR_OPTION,
     YES_OPTION,
 )
 
 
-def receive_needs(app: App, *, photosphere: bool, on_conflict: str | None, yes: bool) -> list[Need]:
-    """What a receiving session asks its person: the code, and the review."""
+def receive_needs(app: App, *, photosphere: bool, on_conflict: str | None, yes: bool, sender: str = "") -> list[Need]:
+    """What a receiving session asks its person: the code, which device it is of unless `sender` says it, and the review."""
     needs: list[Need] = []
     if prompts.possible(app):
-        question = _CodeQuestion(app, any_text=photosphere)
+        question = _CodeQuestion(app, any_text=photosphere, sender=sender)
         needs.append(Need(_needs_code, question, topic=lambda session: session.guesses_left))
     if yes:
         needs.append(Need(_in_review, lambda session, _asker: accept_unasked(app, session, on_conflict)))
@@ -56,11 +65,12 @@ def _in_review(session: share_pb2.Session) -> bool:
 
 
 class _CodeQuestion:
-    """Asks for the code, and again after a wrong one."""
+    """Asks for the code, and again after a wrong one; where several devices send, also which of them shows it."""
 
-    def __init__(self, app: App, *, any_text: bool) -> None:
+    def __init__(self, app: App, *, any_text: bool, sender: str) -> None:
         self._app = app
         self._any_text = any_text
+        self._sender = sender
         self._asked = False
 
     def __call__(self, session: share_pb2.Session, asker: Asker) -> None:
@@ -70,13 +80,24 @@ class _CodeQuestion:
         while True:
             typed = asker.text("Code shown on the other device:", check=self._check).strip()
             try:
-                self._app.client().shares.provide_code(session.id, typed)
+                self._app.client().shares.provide_code(session.id, typed, self._sender_of(session.id, asker))
             except ClientError as error:
                 if error.reason != "INVALID_CODE":
                     raise
                 output.note(error.message)
             else:
                 return
+
+    def _sender_of(self, session_id: str, asker: Asker) -> str | None:
+        """Which device the code is of; None when that is known already or there is nothing to choose.
+
+        Asked once the code has been typed: whoever shows it is sending by then, and is in the list.
+        """
+        now = next((one for one in self._app.client().shares.sessions() if one.id == session_id), None)
+        if self._sender or now is None or len(now.senders) < 2:
+            return None
+        choices = [(name, name) for name in now.senders]
+        return asker.choose("Several devices are sending. Which one shows this code?", [*choices, ("Another one", "")])
 
     def _check(self, text: str) -> str:
         if self._any_text:
@@ -93,6 +114,7 @@ def start_receiving(
     photosphere: bool = False,
     qr: bool,
     yes: bool,
+    sender: str = "",
     environment: str = "",
 ) -> None:
     """Starts to receive and stays until the end. `environment`: where variables go, if not as offered."""
@@ -112,9 +134,10 @@ def start_receiving(
         # Without a person nobody can type another code; the other end should learn of it soon.
         code_is_final=bool(code) and not prompts.possible(app),
         environment=environment,
+        sender=sender,
     )
     session = app.client().shares.start_receive(request)
-    needs = receive_needs(app, photosphere=photosphere, on_conflict=on_conflict, yes=yes)
+    needs = receive_needs(app, photosphere=photosphere, on_conflict=on_conflict, yes=yes, sender=sender)
     follow(app, session, reporter_for(app, noun, qr=qr, unasked=yes), needs)
 
 
@@ -135,6 +158,7 @@ def _made(noun: str, what: str) -> Command:
         ),
         examples=(
             f"keybaton {noun} receive",
+            f"keybaton {noun} receive --from laptop                # where several devices send at once",
             f"keybaton {noun} receive --yes --code-fd 3 3<code-file",
             f"keybaton {noun} receive --yes --on-conflict rename --json --code-fd 3 3<code-file",
         ),

@@ -68,6 +68,7 @@ def start_receive_from(message: share_pb2.StartReceiveRequest) -> StartReceive:
         code_is_final=message.code_is_final,
         timeout_seconds=message.timeout_seconds,
         offer_nonce=message.offer_nonce,
+        sender=message.sender,
         environment=message.environment,
     )
 
@@ -125,6 +126,7 @@ def session_to(session: Session) -> share_pb2.Session:
         hint=session.hint,
         candidates=session.candidates,
         names=session.names,
+        senders=session.senders,
     )
 
 

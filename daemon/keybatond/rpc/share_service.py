@@ -36,7 +36,8 @@ class ShareServicer(share_pb2_grpc.ShareServiceServicer):
     async def ProvideCode(
         self, request: share_pb2.ProvideCodeRequest, context: _Context
     ) -> share_pb2.ProvideCodeResponse:
-        session = self._shares.provide_code(request.session_id, request.code)
+        sender = request.sender if request.HasField("sender") else None
+        session = self._shares.provide_code(request.session_id, request.code, sender)
         return share_pb2.ProvideCodeResponse(session=session_to(session))
 
     async def ConfirmPeer(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from keybaton_core.announcements import DISCOVERY_PORT, Offer, Seek, format_receiver, parse
+from keybaton_core.offers import OfferBook
 from keybatond.errors import ShareFailed
 from keybatond.network_ports import Address, DatagramEndpoint, Discovery
 from keybatond.ports import Clock, Log
@@ -16,14 +18,29 @@ ANSWERS_PER_SOURCE = 8  # a sender asks six times in its first second
 
 
 class Herald:
-    """Announces one receiving session. `nonce` is that of the offer which it was started from."""
+    """Announces one receiving session. `nonce` is that of the offer which it was started from, None: of none.
 
-    def __init__(self, *, clock: Clock, discovery: Discovery, log: Log, nonce: str | None) -> None:
+    `sender` gives the name of the device that it is for (empty: any); `show` is told the names of those that offer.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        discovery: Discovery,
+        log: Log,
+        nonce: str | None,
+        offers: OfferBook,
+        sender: Callable[[], str],
+        show: Callable[[tuple[str, ...]], None],
+    ) -> None:
         self._clock = clock
         self._discovery = discovery
         self._log = log
         self._named = nonce
-        self._offers: set[str] = set()  # two are as good as many
+        self._offers = offers
+        self._sender = sender
+        self._show = show
         self._answers: deque[tuple[float, str]] = deque()
         self._server: tuple[int, bytes] = (0, b"")
         self._moved = asyncio.Event()
@@ -45,6 +62,7 @@ class Herald:
         try:
             while True:  # until the session ends or a sender has proved itself
                 self._moved.clear()
+                self._show_offers()
                 await endpoint.broadcast(self._announcement())
                 await self._tick()
         finally:
@@ -62,15 +80,19 @@ class Herald:
             moved.cancel()
 
     def _announcement(self) -> bytes:
-        only = next(iter(self._offers)) if len(self._offers) == 1 else None
-        return format_receiver(*self._server, self._named or only)
+        nonce = self._named or self._offers.only_nonce(self._sender(), self._clock.monotonic())
+        return format_receiver(*self._server, nonce)
+
+    def _show_offers(self) -> None:
+        self._show(self._offers.names(self._clock.monotonic()))
 
     async def _hear(self, endpoint: DatagramEndpoint) -> None:
         while True:  # ends with `run`
             data, source = await endpoint.receive()
             heard = parse(data)
-            if isinstance(heard, Offer) and len(self._offers) < 2:
-                self._offers.add(heard.nonce)
+            if isinstance(heard, Offer):
+                self._offers.heard(heard, source.host, self._clock.monotonic())
+                self._show_offers()
             elif isinstance(heard, Seek) and self._may_answer(source):
                 await endpoint.send(self._announcement(), source)
 

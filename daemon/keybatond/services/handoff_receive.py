@@ -29,6 +29,7 @@ from keybaton_core.handoff_receiver_events import (
     StartGrace,
     Told,
 )
+from keybaton_core.offers import OfferBook
 from keybaton_core.payload import Payload
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import ShareFailed, ShareReason
@@ -82,7 +83,15 @@ class _Receiving:
         self._job = job
         self._control = control
         self._machine = ReceiverMachine(wire.encode_hello(ports.device.name()), code_is_final=job.code_is_final)
-        self._herald = Herald(clock=ports.clock, discovery=ports.discovery, log=ports.log, nonce=job.offer_nonce)
+        self._herald = Herald(
+            clock=ports.clock,
+            discovery=ports.discovery,
+            log=ports.log,
+            nonce=job.offer_nonce,
+            offers=OfferBook(job.own_offers),
+            sender=control.sender,
+            show=control.show_senders,
+        )
         self._scope: Scope[Ending] = Scope()
         self._announcing: asyncio.Task[None] | None = None  # until a sender has proved itself
         self._servers: list[tuple[TlsServer, Desk]] = []
@@ -116,7 +125,7 @@ class _Receiving:
     def _take_code(self) -> None:
         code = self._control.code()
         if code is not None:
-            self._feed(CodeTyped(SecretBytes.from_text(code)))
+            self._code_typed(code)
         else:
             self._scope.start(self._wait_code())
 
@@ -124,7 +133,10 @@ class _Receiving:
         code = await self._control.wait_code()
         self._waiters.clear()
         self._show_waiters()
-        self._feed(CodeTyped(SecretBytes.from_text(code)))
+        self._code_typed(code)
+
+    def _code_typed(self, code: str) -> None:
+        self._feed(CodeTyped(SecretBytes.from_text(code), self._control.sender()))
 
     async def _serve(self) -> None:
         self._generations += 1

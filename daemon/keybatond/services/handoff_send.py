@@ -115,6 +115,7 @@ class _Sending:
             SecretBytes.from_text(job.code), plaintext, wire.encode_hello(ports.device.name())
         )
         nonce = ports.entropy.token(NONCE_BYTES).hex()
+        control.show_seeking(nonce)
         self._book = CandidateBook(job.own_receivers, nonce)
         self._search = Search(
             clock=ports.clock,

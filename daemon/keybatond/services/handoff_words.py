@@ -7,13 +7,13 @@ from keybatond.errors import ShareFailed, ShareReason
 _SEND = {
     ShareReason.WRONG_CODE: "The code that was typed on the receiver was not this one. Nothing was handed over.",
     ShareReason.GUESSES_USED_UP: (
-        "Three wrong codes were tried: mistyped, meant for another share at the same moment (`--to` names one device), "
-        "or guessed by somebody on this network. Nothing was handed over."
+        "Three wrong codes were tried: mistyped, meant for another share at the same moment (`--from` on the receiver or "
+        "`--to` here names one device), or guessed by somebody on this network. Nothing was handed over."
     ),
     ShareReason.MANY_ANNOUNCERS: "More receivers announce themselves than can be tried; somebody may be interfering.",
     ShareReason.NO_PEER: "No receiver was heard. Start one on the other device, or name it with --to.",
     ShareReason.EXPIRED: "A receiver was there, but no code was typed on it in time.",
-    ShareReason.BUSY: "The receiver is busy with another share.",
+    ShareReason.BUSY: "The receiver is busy with another share, or waits for another device.",
     ShareReason.PEER_GONE: "The receiver is gone; nothing is known of what became of the share.",
     ShareReason.WRONG_VERSION: "The receiver speaks another version of the protocol: bring both sides to the same version.",
     ShareReason.PHOTOSPHERE_ONLY: "Only a Photosphere receiver was heard: to hand over to it, use --photosphere.",
@@ -33,14 +33,17 @@ _UNREACHABLE = "Receivers announced themselves, but none could be reached: a fir
 _RECEIVE = {
     ShareReason.WRONG_CODE: "The code was not the sender's. Nothing was received.",
     ShareReason.GUESSES_USED_UP: (
-        "Three wrong codes were tried: mistyped, meant for another share at the same moment (`--to` on the sender names one "
-        "device), or guessed by somebody on this network. Nothing was received."
+        "Three wrong codes were tried: mistyped, meant for another share at the same moment (`--from` here or `--to` on the "
+        "sender names one device), or guessed by somebody on this network. Nothing was received."
     ),
     ShareReason.NO_PEER: "No sender came. Start one on the other device, or let it name this one with --to.",
     ShareReason.EXPIRED: "A sender was there, but the share did not come about in time.",
     ShareReason.WRONG_VERSION: "The sender speaks another version of the protocol: bring both sides to the same version.",
     ShareReason.CANCELLED: "The sender cancelled. Nothing was saved.",
 }
+
+
+_OTHERS_CAME = "Only other devices came than the one that was named. `keybaton status` on it shows what it is called."
 
 
 def send_failed(reason: ShareReason, *, by_peer: bool, heard: int) -> ShareFailed:
@@ -52,7 +55,7 @@ def send_failed(reason: ShareReason, *, by_peer: bool, heard: int) -> ShareFaile
 
 
 def receive_failed(reason: ShareReason, field: str) -> ShareFailed:
-    """How a receive fails. `field` names the refused part of a payload, made of plain letters."""
+    """How a receive fails. `field` is as in the machine's Finish, made of plain letters."""
     if reason is ShareReason.PAYLOAD_INVALID:
         return ShareFailed(reason, f"What came was refused, and nothing was saved: {field} is not as it should be.")
-    return ShareFailed(reason, _RECEIVE.get(reason, ""))
+    return ShareFailed(reason, _OTHERS_CAME if field == "sender" else _RECEIVE.get(reason, ""))

@@ -23,7 +23,10 @@ _AWAITS_CODE = frozenset({State.ANNOUNCING, State.CODE_NEEDED})
 class Run:
     """A session's mutable half. Every change makes a new Session and hands it to all watchers; after the end none does."""
 
-    def __init__(self, first: Session, clock: Clock, timeout: float, *, confirm: bool = False) -> None:
+    def __init__(
+        self, first: Session, clock: Clock, timeout: float, *, confirm: bool = False, sender: str = ""
+    ) -> None:
+        """`confirm`: the person is asked about the peer's address; `sender`: the device to take from, empty: any."""
         self._clock = clock
         self._confirm = confirm
         self._confirmation: asyncio.Future[bool] | None = None
@@ -32,7 +35,8 @@ class Run:
         self._watchers: set[_Watcher] = set()
         self.ended_at: float | None = None
         self.limit = 0.0
-        self.served: set[bytes] = set()  # certificates that this receiver has shown
+        self._sender = sender
+        self.marks: set[bytes | str] = set()  # what the network knows it by: certificates, the nonce of its offer
         self.session = replace(first, state=_BEGINNING[first.role])
         self._phase(timeout)
 
@@ -120,6 +124,10 @@ class Run:
 
     # --- SendControl ---
 
+    def show_seeking(self, nonce: str) -> None:
+        """The nonce by which the network knows this offer."""
+        self.marks.add(nonce)
+
     def show_candidates(self, count: int) -> None:
         """Receivers heard so far."""
         self._show(replace(self.session, candidates=count))
@@ -147,8 +155,16 @@ class Run:
 
     def show_listening(self, addresses: list[str], fingerprint: bytes) -> None:
         """Where this receiver can be reached."""
-        self.served.add(fingerprint)
+        self.marks.add(fingerprint)
         self._show(replace(self.session, addresses=tuple(addresses), fingerprint=fingerprint.hex()))
+
+    def show_senders(self, names: tuple[str, ...]) -> None:
+        """What the devices call themselves that offer something now."""
+        self._show(replace(self.session, senders=names))
+
+    def sender(self) -> str:
+        """The name of the device to take from; empty: any."""
+        return self._sender
 
     def code(self) -> str | None:
         """The code, when it has been typed."""
@@ -161,11 +177,13 @@ class Run:
             await self._code_given.wait()
         return self._code
 
-    def give_code(self, code: str) -> bool:
-        """Takes the code; False when none is awaited."""
+    def give_code(self, code: str, sender: str | None = None) -> bool:
+        """Takes the code and the name of the device that it is of (None: as before); False when none is awaited."""
         if self._code is not None or self.session.role is not Role.RECEIVE or self.session.state not in _AWAITS_CODE:
             return False
         self._code = code
+        if sender is not None:
+            self._sender = sender
         self._code_given.set()
         self._show(replace(self.session, needs_code=False))
         return True

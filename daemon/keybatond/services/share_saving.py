@@ -34,10 +34,17 @@ class ReceiveRun(Run):
     """A receiving session. `decide` comes from the person's side, `review` from the driver's task."""
 
     def __init__(
-        self, first: Session, clock: Clock, timeout: float, vault: ShareVault, *, environment: str = ""
+        self,
+        first: Session,
+        clock: Clock,
+        timeout: float,
+        vault: ShareVault,
+        *,
+        environment: str = "",
+        sender: str = "",
     ) -> None:
-        """`environment`: where variables go, if not as offered."""
-        super().__init__(first, clock, timeout)
+        """`environment`: where variables go, if not as offered; `sender`: the device to take from, empty: any."""
+        super().__init__(first, clock, timeout, sender=sender)
         self._vault = vault
         self._target = environment
         self._pending: tuple[ReviewDecision, asyncio.Future[None]] | None = None

@@ -84,11 +84,15 @@ class SendJob:
 
 @dataclass(frozen=True)
 class ReceiveJob:
-    """How a driver is to receive. `offer_nonce` is that of the offer which this answers, 32 hexadecimal digits."""
+    """How a driver is to receive. `offer_nonce` is that of the offer which this answers, 32 hexadecimal digits.
+
+    `own_offers` are nonces of this agent's own offers, looked up at each use as own receivers are.
+    """
 
     code_is_final: bool = False
     timeout: float = SEEK_SECONDS
     offer_nonce: str | None = None
+    own_offers: Container[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,9 @@ class Control(Protocol):
 class SendControl(Control, Protocol):
     """What a sending driver may do."""
 
+    def show_seeking(self, nonce: str) -> None:
+        """The nonce by which the network knows this offer."""
+
     def show_candidates(self, count: int) -> None:
         """Receivers heard so far."""
 
@@ -128,6 +135,12 @@ class ReceiveControl(Control, Protocol):
 
     def show_listening(self, addresses: list[str], fingerprint: bytes) -> None:
         """Where this receiver can be reached (HOST:PORT) and its certificate."""
+
+    def show_senders(self, names: tuple[str, ...]) -> None:
+        """What the devices call themselves that offer something now."""
+
+    def sender(self) -> str:
+        """The name of the device to take from; empty: any."""
 
     def code(self) -> str | None:
         """The code, when it has been typed."""

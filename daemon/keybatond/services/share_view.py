@@ -56,13 +56,17 @@ class StartSend:
 
 @dataclass(frozen=True)
 class StartReceive:
-    """How to receive. Without `code` it is asked for later. `environment`: where variables go, if not as offered."""
+    """How to receive. Without `code` it is asked for later.
+
+    `sender` is the name of the device to take from, empty: any. `environment`: where variables go, if not as offered.
+    """
 
     protocol: ShareProtocol = ShareProtocol.KEYBATON
     code: str = ""
     code_is_final: bool = False
     timeout_seconds: int = 0
     offer_nonce: str = ""
+    sender: str = ""
     environment: str = ""
 
 
@@ -184,3 +188,4 @@ class Session:
     hint: str = ""
     candidates: int = 0
     names: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from keybaton_core.host_port import split_host_port
+from keybaton_core.names import DEVICE_NAME_MAX_BYTES, plain
 from keybaton_core.photosphere_payload import check_sendable
-from keybatond.errors import KeybatonError, Reason, ShareReason
+from keybatond.errors import KeybatonError, Reason, ShareReason, refused
 from keybatond.ports import Clock, Entropy, Log
 from keybatond.services.deadlines import within
 from keybatond.services.share_codes import DEFAULT_DIGITS, checked_code, make_code
@@ -48,14 +49,14 @@ PHOTOSPHERE_HINT = (
 )
 
 
-class _OwnReceivers:
-    """The certificates of this agent's receivers, as they are at each look; one that has ended may still answer."""
+class _Own:
+    """Certificates of this agent's receivers and nonces of its offers, as they are at each look; also of ended ones."""
 
     def __init__(self, runs: Mapping[str, Run]) -> None:
         self._runs = runs
 
-    def __contains__(self, fingerprint: object) -> bool:
-        return any(fingerprint in run.served for run in self._runs.values())
+    def __contains__(self, mark: object) -> bool:
+        return any(mark in run.marks for run in self._runs.values())
 
 
 class ShareService:
@@ -81,7 +82,7 @@ class ShareService:
         self._receive_drivers = receive_drivers
         self._runs: dict[str, Run] = {}  # oldest first
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._own_receivers = _OwnReceivers(self._runs)
+        self._own = _Own(self._runs)
         self._on_change = on_change
         self._followers: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -111,7 +112,7 @@ class ShareService:
             first = replace(first, names=tuple(part.name for part in payload.secrets))
         run = Run(first, self._clock, timeout, confirm=start.confirm_peer)
         run.show_offer(offer)
-        job = SendJob(payload, code, start.to or None, timeout, self._own_receivers, start.confirm_peer)
+        job = SendJob(payload, code, start.to or None, timeout, self._own, start.confirm_peer)
         driver = self._send_drivers[start.protocol]
         return self._begin(run, lambda: driver.run(job, run))
 
@@ -131,14 +132,15 @@ class ShareService:
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="code", problem="is missing, and it is to be final")
         if start.offer_nonce and not _NONCE.fullmatch(start.offer_nonce):
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="offer_nonce", problem="is not 32 hexadecimal digits")
+        self._check_sender(start.sender, start.protocol)
         first = self._first(Role.RECEIVE, start.protocol)
         target = checked_environment(start.environment) if start.environment else ""
-        run = ReceiveRun(first, self._clock, timeout, self._vault, environment=target)
+        run = ReceiveRun(first, self._clock, timeout, self._vault, environment=target, sender=start.sender)
         if start.code:
             run.give_code(checked_code(start.code, start.protocol))
         else:
             run.ask_code()
-        job = ReceiveJob(start.code_is_final, timeout, start.offer_nonce or None)
+        job = ReceiveJob(start.code_is_final, timeout, start.offer_nonce or None, self._own)
         driver = self._receive_drivers[start.protocol]
         return self._begin(run, lambda: driver.run(job, run))
 
@@ -160,6 +162,13 @@ class ShareService:
             split_host_port(to)
         except ValueError as error:
             raise KeybatonError(Reason.INVALID_ARGUMENT, field="to", problem=str(error)) from None
+
+    @staticmethod
+    def _check_sender(name: str, protocol: ShareProtocol) -> None:
+        if name and protocol is ShareProtocol.PHOTOSPHERE:
+            raise refused("sender", "is not for Photosphere: its senders have no names")
+        if len(name.encode()) > DEVICE_NAME_MAX_BYTES or plain(name) != name:
+            raise refused("sender", "is no name of a device")
 
     def _first(self, role: Role, protocol: ShareProtocol, *, code: str = "", name: str = "") -> Session:
         hint = PHOTOSPHERE_HINT if protocol is ShareProtocol.PHOTOSPHERE else ""
@@ -202,11 +211,15 @@ class ShareService:
         """The whole session at once and again after each change; ends with it. SESSION_NOT_FOUND."""
         return self._run(session_id).watch()
 
-    def provide_code(self, session_id: str, code: str) -> Session:
-        """Gives the receiver's code. INVALID_CODE, SESSION_NOT_FOUND, WRONG_STATE."""
+    def provide_code(self, session_id: str, code: str, sender: str | None = None) -> Session:
+        """Gives the receiver's code, and the device that it is of (empty: any; None: as before).
+
+        INVALID_CODE, INVALID_ARGUMENT, SESSION_NOT_FOUND, WRONG_STATE.
+        """
         run = self._run(session_id)
         code = checked_code(code, run.session.protocol)
-        if not run.give_code(code):
+        self._check_sender(sender or "", run.session.protocol)
+        if not run.give_code(code, sender):
             raise self._wrong_state(run)
         return run.session
 

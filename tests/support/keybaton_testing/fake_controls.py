@@ -43,6 +43,10 @@ class FakeSendControl(FakeControl):
         super().__init__(Role.SEND, State.SEEKING)
         self._confirm = confirm
         self.candidates = 0
+        self.nonce = ""
+
+    def show_seeking(self, nonce: str) -> None:
+        self.nonce = nonce
 
     def show_candidates(self, count: int) -> None:
         self.candidates = count
@@ -60,7 +64,10 @@ async def accept(payload: Payload) -> Ending:
 
 
 class FakeReceiveControl(FakeControl):
-    """The ReceiveControl port: types the codes in turn (each after its pause in seconds), reviews with `decide`."""
+    """The ReceiveControl port: types the codes in turn (each after its pause in seconds), reviews with `decide`.
+
+    `wanted` is the device that the person names, if any.
+    """
 
     def __init__(
         self,
@@ -68,12 +75,15 @@ class FakeReceiveControl(FakeControl):
         decide: Decide = accept,
         pause: Callable[[], Awaitable[None]] | None = None,
         known: bool = True,
+        wanted: str = "",
     ) -> None:
         super().__init__(Role.RECEIVE, State.ANNOUNCING)
         self._codes = list(codes)
         self._known = known  # the first code was given at the start
         self._decide = decide
         self._pause = pause
+        self._wanted = wanted
+        self.senders: tuple[str, ...] = ()
         self.payload: Payload | None = None
         self.asked = 0
         self.wrong = 0
@@ -83,6 +93,12 @@ class FakeReceiveControl(FakeControl):
     def show_listening(self, addresses: list[str], fingerprint: bytes) -> None:
         self.addresses = addresses
         self.fingerprints.append(fingerprint)
+
+    def show_senders(self, names: tuple[str, ...]) -> None:
+        self.senders = names
+
+    def sender(self) -> str:
+        return self._wanted
 
     def code(self) -> str | None:
         return self._codes[0] if self._known and self._codes else None

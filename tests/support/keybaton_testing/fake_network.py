@@ -129,6 +129,10 @@ class FakeEndpoint:
         self._queue.append((data, source))
         self._arrived.set()
 
+    def forget(self) -> None:
+        """Drops what has arrived and was not read."""
+        self._queue.clear()
+
     async def receive(self) -> tuple[bytes, Address]:
         while not self._queue:
             self._arrived.clear()

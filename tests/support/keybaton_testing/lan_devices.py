@@ -42,6 +42,14 @@ def with_passphrase(host: Host) -> Host:
     return host
 
 
+def named(host: Host) -> Host:
+    """The host with the name that it has in the lab; before its agent starts."""
+    settings = Path(host.env["XDG_CONFIG_HOME"]) / "keybaton" / "config.toml"
+    settings.parent.mkdir(mode=0o700, exist_ok=True)
+    settings.write_text(f'device_name = "{host.name}"\n')
+    return host
+
+
 def with_keychain(host: Host) -> Host:
     """The host with an unlocked, empty vault whose key lies in its keychain."""
     assert document(host, "init", "--keystore", "keychain")["keystore"] == "keychain"

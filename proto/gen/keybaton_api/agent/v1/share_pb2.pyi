@@ -352,6 +352,7 @@ class Session(google.protobuf.message.Message):
     HINT_FIELD_NUMBER: builtins.int
     CANDIDATES_FIELD_NUMBER: builtins.int
     NAMES_FIELD_NUMBER: builtins.int
+    SENDERS_FIELD_NUMBER: builtins.int
     id: builtins.str
     role: Global___ShareRole.ValueType
     protocol: Global___ShareProtocol.ValueType
@@ -392,6 +393,12 @@ class Session(google.protobuf.message.Message):
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """secrets alone: send: as offered; receive, ended: as they stand here. `name` is the first"""
 
+    @property
+    def senders(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Receive: devices that offer something now, as they call themselves. With several, the receiver should be told which
+        one it is for: every code of another that is tried spends a guess on both sides.
+        """
+
     def __init__(
         self,
         *,
@@ -415,9 +422,10 @@ class Session(google.protobuf.message.Message):
         hint: builtins.str = ...,
         candidates: builtins.int = ...,
         names: collections.abc.Iterable[builtins.str] | None = ...,
+        senders: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["offer", b"offer"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "candidates", b"candidates", "code", b"code", "conflict", b"conflict", "deadline_at_ms", b"deadline_at_ms", "fingerprint", b"fingerprint", "guesses_left", b"guesses_left", "hint", b"hint", "id", b"id", "name", b"name", "names", b"names", "needs_code", b"needs_code", "needs_confirmation", b"needs_confirmation", "offer", b"offer", "peer_address", b"peer_address", "peer_name", b"peer_name", "protocol", b"protocol", "reason", b"reason", "role", b"role", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "candidates", b"candidates", "code", b"code", "conflict", b"conflict", "deadline_at_ms", b"deadline_at_ms", "fingerprint", b"fingerprint", "guesses_left", b"guesses_left", "hint", b"hint", "id", b"id", "name", b"name", "names", b"names", "needs_code", b"needs_code", "needs_confirmation", b"needs_confirmation", "offer", b"offer", "peer_address", b"peer_address", "peer_name", b"peer_name", "protocol", b"protocol", "reason", b"reason", "role", b"role", "senders", b"senders", "state", b"state"]) -> None: ...
 
 Global___Session: typing_extensions.TypeAlias = Session
 
@@ -548,6 +556,7 @@ class StartReceiveRequest(google.protobuf.message.Message):
     TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
     OFFER_NONCE_FIELD_NUMBER: builtins.int
     ENVIRONMENT_FIELD_NUMBER: builtins.int
+    SENDER_FIELD_NUMBER: builtins.int
     protocol: Global___ShareProtocol.ValueType
     code: builtins.str
     """empty: asked for later"""
@@ -559,6 +568,8 @@ class StartReceiveRequest(google.protobuf.message.Message):
     """the offer this answers"""
     environment: builtins.str
     """where variables are to be saved; empty: as offered"""
+    sender: builtins.str
+    """KEYBATON only: take from the device of this name alone; empty: from any"""
     def __init__(
         self,
         *,
@@ -568,8 +579,9 @@ class StartReceiveRequest(google.protobuf.message.Message):
         timeout_seconds: builtins.int = ...,
         offer_nonce: builtins.str = ...,
         environment: builtins.str = ...,
+        sender: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "code_is_final", b"code_is_final", "environment", b"environment", "offer_nonce", b"offer_nonce", "protocol", b"protocol", "timeout_seconds", b"timeout_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "code_is_final", b"code_is_final", "environment", b"environment", "offer_nonce", b"offer_nonce", "protocol", b"protocol", "sender", b"sender", "timeout_seconds", b"timeout_seconds"]) -> None: ...
 
 Global___StartReceiveRequest: typing_extensions.TypeAlias = StartReceiveRequest
 
@@ -596,15 +608,21 @@ class ProvideCodeRequest(google.protobuf.message.Message):
 
     SESSION_ID_FIELD_NUMBER: builtins.int
     CODE_FIELD_NUMBER: builtins.int
+    SENDER_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     code: builtins.str
+    sender: builtins.str
+    """the device that the code is of; empty: any; absent: as before"""
     def __init__(
         self,
         *,
         session_id: builtins.str = ...,
         code: builtins.str = ...,
+        sender: builtins.str | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "session_id", b"session_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_sender", b"_sender", "sender", b"sender"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_sender", b"_sender", "code", b"code", "sender", b"sender", "session_id", b"session_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_sender", b"_sender"]) -> typing.Literal["sender"] | None: ...
 
 Global___ProvideCodeRequest: typing_extensions.TypeAlias = ProvideCodeRequest
 

@@ -94,7 +94,8 @@ class ShareServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ProvideCode(self, request, context):
-        """The receiver's code, when the session asks for it (`needs_code`). INVALID_CODE, SESSION_NOT_FOUND, WRONG_STATE.
+        """The receiver's code, when the session asks for it (`needs_code`). INVALID_CODE, INVALID_ARGUMENT, SESSION_NOT_FOUND,
+        WRONG_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -233,7 +233,9 @@ class ShareServiceStub(typing.Generic[_ShareServiceStartSendType, _ShareServiceS
     """Starts to receive. BUSY while another receiver runs on this device."""
 
     ProvideCode: _ShareServiceProvideCodeType
-    """The receiver's code, when the session asks for it (`needs_code`). INVALID_CODE, SESSION_NOT_FOUND, WRONG_STATE."""
+    """The receiver's code, when the session asks for it (`needs_code`). INVALID_CODE, INVALID_ARGUMENT, SESSION_NOT_FOUND,
+    WRONG_STATE.
+    """
 
     ConfirmPeer: _ShareServiceConfirmPeerType
     """Photosphere only: the sender's person has compared the peer's address (`needs_confirmation`)."""
@@ -310,7 +312,9 @@ class ShareServiceServicer(metaclass=abc.ABCMeta):
         request: keybaton_api.agent.v1.share_pb2.ProvideCodeRequest,
         context: _ServicerContext,
     ) -> typing.Union[keybaton_api.agent.v1.share_pb2.ProvideCodeResponse, collections.abc.Awaitable[keybaton_api.agent.v1.share_pb2.ProvideCodeResponse]]:
-        """The receiver's code, when the session asks for it (`needs_code`). INVALID_CODE, SESSION_NOT_FOUND, WRONG_STATE."""
+        """The receiver's code, when the session asks for it (`needs_code`). INVALID_CODE, INVALID_ARGUMENT, SESSION_NOT_FOUND,
+        WRONG_STATE.
+        """
 
     @abc.abstractmethod
     def ConfirmPeer(
