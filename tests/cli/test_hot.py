@@ -309,6 +309,32 @@ def test_a_full_disk_behind_standard_output_is_an_error(device: Device) -> None:
     assert done.stderr.startswith(b"error: ")
 
 
+_INTERRUPTED = """
+import sys, types
+
+class Interrupted(types.ModuleType):
+    def __getattr__(self, name):
+        raise KeyboardInterrupt
+
+sys.modules["keybaton_cli.cli"] = Interrupted("keybaton_cli.cli")
+from keybaton_cli.hot import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["status"], "error: Interrupted.\n"), (["status", "--json"], '"reason": "INTERRUPTED"')]
+)
+def test_ctrl_c_while_the_program_starts_is_no_fault_of_it(arguments: list[str], said: str) -> None:
+    """Exit 130 and a sentence, not where in the reading of modules it came."""
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 130
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_socket_is_looked_for_where_the_complete_client_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same path in the usual environments, and a question to the complete code in the others."""
     for env in (

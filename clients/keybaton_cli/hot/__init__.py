@@ -25,6 +25,15 @@ _SOCKET_PATH_MAX = 107
 
 def main() -> None:
     """Serves this process's command line, and ends the process."""
+    try:
+        _serve()
+    except KeyboardInterrupt as interrupted:  # while modules were read; from then on each command line takes it itself
+        from keybaton_cli.hot.failing import failed
+
+        posix._exit(failed(interrupted, "--json" in sys.argv))
+
+
+def _serve() -> None:
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         from keybaton_cli.closed_streams import fill
 
