@@ -45,7 +45,7 @@ _INTERPRETER = {
     "linecache",  # 3.13 loads it for the code of `-c`, by which this test asks
 }
 _HOT = {
-    *("_socket", "keybaton_cli", "keybaton_cli.hot", "keybaton_client", "keybaton_client.unary"),
+    *("_socket", "gc", "keybaton_cli", "keybaton_cli.hot", "keybaton_client", "keybaton_client.unary"),
     *("keybaton_client.requests", "keybaton_client.incoming", "keybaton_client.answers"),
 }
 
@@ -381,6 +381,15 @@ def test_a_hot_command_loads_nothing_but_what_it_needs(
         **given,
     )
     assert set(done.stderr.decode().split()) - _INTERPRETER == _HOT | more
+
+
+def test_a_command_that_is_not_hot_looks_for_garbage() -> None:
+    """The hot path does without, and what click serves may run for hours."""
+    shown = "import gc, keybaton_cli.cli as cli, keybaton_cli.hot as hot; cli.main = lambda: print(gc.isenabled()); hot.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", shown, "status"], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
+    assert done.stdout == "True\n"
 
 
 def test_an_import_loads_neither_grpcio_nor_protobuf_nor_click(device: Device, tmp_path: Path) -> None:

@@ -294,6 +294,7 @@ def test_run_loads_nothing_but_what_it_needs(place: Place) -> None:
     )
     assert set(done.stderr.decode().split()) - set(empty.stdout.split()) == {
         "_socket",
+        "gc",
         "keybaton_cli",
         "keybaton_cli.hot",
         "keybaton_cli.hot.executing",

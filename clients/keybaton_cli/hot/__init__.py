@@ -5,6 +5,7 @@ or sent, and click serves it with the same words and exit codes. What is not nee
 done, and what is not needed to send a request once it is sent: while the agent works, it takes no time.
 """
 
+import gc
 import posix
 import sys
 
@@ -38,6 +39,7 @@ def _serve() -> None:
         from keybaton_cli.closed_streams import fill
 
         fill()
+    gc.disable()  # a hot command is over before there is garbage worth looking for
     code = run(sys.argv[1:])
     if code is not None:
         posix._exit(code)  # nothing is buffered, and the interpreter's own end takes a millisecond
@@ -48,6 +50,8 @@ def _serve() -> None:
         site.main()  # the virtual environment, its prefix and its .pth files
     from keybaton_cli.cli import main as complete
 
+    gc.freeze()  # modules stay
+    gc.enable()
     code = complete()
     import signal
 
