@@ -229,7 +229,10 @@ def _report(failure: ClientError, app: App) -> int:
         output.document({"error": document(failure)})
     else:
         sys.stdout.flush()
-        mark = "" if failure.reason == "INTERRUPTED" else output.styled("error:", "red", sys.stderr) + " "
-        output.note(mark + output.printable(failure.message))
+        message = output.printable(failure.message)
+        if failure.reason == "INTERRUPTED":
+            output.note(message)
+        else:
+            output.marked("error:", "red", message)
         output.hint(output.printable(failure.hint))
     return exits.exit_code(failure.reason)

@@ -95,6 +95,10 @@ class _Watch:
             raise change
         return change
 
+    def is_behind(self) -> bool:
+        """Whether there are newer changes than the one that `next` gave last."""
+        return not self._changes.empty()
+
     @contextmanager
     def asking(self, needed: Callable[[share_pb2.Session], bool]) -> Iterator[Asker]:
         """An Asker whose questions are withdrawn when a change says that they are needed no more."""
@@ -137,7 +141,7 @@ def _until_end(app: App, session: share_pb2.Session, reporter: Reporter, needs: 
         session = change
         if session.state in ENDED:
             return session
-        reporter.changed(session)
+        reporter.changed(session, newest=not watch.is_behind())
         for need in needs:
             if need.arises(session):
                 reporter.pause()

@@ -61,13 +61,42 @@ def mute(stream: TextIO) -> None:
 
 def warn(text: str) -> None:
     """A warning on stderr."""
-    note(styled("warning:", "yellow", sys.stderr) + " " + text)
+    marked("warning:", "yellow", text)
 
 
 def hint(text: str) -> None:
     """What to do next, on stderr."""
     if text:
-        note(styled("hint:", "cyan", sys.stderr) + " " + text)
+        marked("hint:", "cyan", text)
+
+
+def marked(mark: str, style: str, text: str) -> None:
+    """A sentence with a coloured word before it, on stderr; on a terminal its lines end between words."""
+    lines = [f"{mark} {text}"]
+    if is_terminal(sys.stderr) and width(lines[0]) > columns(sys.stderr):
+        lines = folded(lines[0], columns(sys.stderr))
+    note(styled(mark, style, sys.stderr) + "\n".join(lines).removeprefix(mark))
+
+
+def columns(stream: TextIO) -> int:
+    """How wide the terminal of `stream` is now."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def folded(text: str, size: int) -> list[str]:
+    """`text` in lines of at most `size` columns. What stands between backticks is for copying and stays whole."""
+    import re
+
+    lines = [""]
+    for word in re.findall(r"(?:`[^`]*`|\S)+", text):
+        if lines[-1] and width(lines[-1]) + 1 + width(word) > size:
+            lines.append(word)
+        else:
+            lines[-1] += " " * bool(lines[-1]) + word
+    return lines
 
 
 def document(value: Any) -> None:

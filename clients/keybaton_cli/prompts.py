@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import sys
+import termios
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
     import questionary
 
 _T = TypeVar("_T")
+
+PASSPHRASE_MIN_CHARACTERS = 8
+"""As the agent demands it of a new one; here it is said while the person is still typing."""
+_TRIES = 3
+_SHORT = 10  # a list of so many needs no search
 
 Check = Callable[[str], str]
 """Looks at a typed text and returns what is wrong with it, or nothing."""
@@ -59,6 +67,7 @@ class Asker:
     def _asked(self, question: questionary.Question) -> Any:
         if self._withdrawn:
             raise Withdrawn
+        _stop_echo()
         self._application = question.application
         # The withdrawal may come before the application has a loop: it looks once more when it starts.
         question.application.pre_run_callables.append(self._look)
@@ -96,7 +105,7 @@ class Asker:
         """One of several, with the arrow keys; typing narrows a long list."""
         questionary = _questionary()
         listed = [questionary.Choice(output.printable(title), value=index) for index, (title, _) in enumerate(choices)]
-        long = len(listed) > 10
+        long = len(listed) > _SHORT
         question = questionary.select(
             label,
             choices=listed,
@@ -108,23 +117,55 @@ class Asker:
         )
         return choices[int(self._asked(question))][1]
 
-    def tick(self, label: str, choices: Sequence[tuple[str, _T]]) -> list[_T]:
-        """Any of several, all ticked at first; Space changes one."""
-        questionary = _questionary()
-        listed = [
-            questionary.Choice(output.printable(title), value=index, checked=True)
-            for index, (title, _) in enumerate(choices)
-        ]
-        question = questionary.checkbox(
-            label, choices=listed, instruction="(Space changes, Enter goes on)", **_look_of()
-        )
-        return [choices[int(index)][1] for index in self._asked(question)]
+    def tick(
+        self, label: str, choices: Sequence[tuple[str, _T]], *, ticked: bool = True, some: bool = False
+    ) -> list[_T]:
+        """Any of several, with `some` at least one; Space changes one, and typing narrows a long list."""
+        long = len(choices) > _SHORT
+        while True:
+            questionary = _questionary()
+            listed = [
+                questionary.Choice(output.printable(title), value=index, checked=ticked)
+                for index, (title, _) in enumerate(choices)
+            ]
+            question = questionary.checkbox(
+                label,
+                choices=listed,
+                use_search_filter=long,
+                use_jk_keys=not long,
+                instruction=f"(Space changes, {'typing narrows, ' if long else ''}Enter goes on)",
+                **_look_of(),
+            )
+            chosen = [choices[int(index)][1] for index in self._asked(question)]
+            if chosen or not some:
+                return chosen
+            output.note("Nothing is ticked: Space ticks what the mark » points at.")
 
 
 def _questionary() -> Any:
     import questionary
+    from prompt_toolkit.application.current import get_app_session
 
+    # Without knowing the cursor's row the question takes the lines that it needs; knowing it, prompt_toolkit takes all that
+    # are left and puts what is wrong with an answer at the bottom of the window, far from the question.
+    session: Any = get_app_session()
+    session.output.enable_cpr = False
     return questionary
+
+
+def _stop_echo() -> None:
+    """Until the command's end: what is typed ahead of a question would stand on the screen, be it a passphrase."""
+    with contextlib.suppress(termios.error):  # no terminal: the question fails by itself
+        before = termios.tcgetattr(sys.stdin)
+        if before[3] & termios.ECHO:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+            atexit.register(_restore, sys.stdin.fileno(), before)
+
+
+def _restore(terminal: int, modes: list[Any]) -> None:
+    with contextlib.suppress(OSError, termios.error):
+        if os.tcgetpgrp(terminal) == os.getpgrp():  # in the background it is another program's by now
+            termios.tcsetattr(terminal, termios.TCSADRAIN, modes)
 
 
 def _validator(check: Check | None) -> Callable[[str], bool | str]:
@@ -156,7 +197,16 @@ def passphrase(
         return given
     demand(app, "The passphrase", f"`{option} N` reads it from the first line of a file descriptor.")
     asker = Asker()
-    typed = asker.hidden(label, lambda text: "" if text else "A passphrase is needed.")
-    if twice and asker.hidden("Once more:") != typed:
-        raise Failure("USAGE", "The two passphrases differ; nothing was changed.")
-    return typed.encode()
+    if not twice:
+        return asker.hidden(label, lambda text: "" if text else "A passphrase is needed.").encode()
+    for _ in range(_TRIES):
+        typed = asker.hidden(label, long_enough)
+        if asker.hidden("Once more:") == typed:
+            return typed.encode()
+        output.note("The two differ.")
+    raise Failure("USAGE", "The two passphrases differ; nothing was changed.")
+
+
+def long_enough(text: str) -> str:
+    """What is wrong with the length of a new passphrase."""
+    return "" if len(text) >= PASSPHRASE_MIN_CHARACTERS else f"At least {PASSPHRASE_MIN_CHARACTERS} characters."

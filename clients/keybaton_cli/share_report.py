@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any, Protocol
@@ -16,8 +15,8 @@ from keybaton_cli.share_words import STATES, ending, offer_json, reason_of, save
 class Reporter(Protocol):
     """Is told each new state of one session."""
 
-    def changed(self, session: share_pb2.Session) -> None:
-        """The session as it is now; called for each change, not for the end."""
+    def changed(self, session: share_pb2.Session, *, newest: bool = True) -> None:
+        """The session as it is now; called for each change, not for the end. Not `newest`: it has changed once more."""
 
     def tick(self, session: share_pb2.Session) -> None:
         """About a second has passed."""
@@ -40,8 +39,8 @@ class JsonReporter:
             self._said[event] = content
             output.document({"event": event, **content})
 
-    def changed(self, session: share_pb2.Session) -> None:
-        """Prints what is new."""
+    def changed(self, session: share_pb2.Session, *, newest: bool = True) -> None:
+        """Prints what is new; a program may want every step."""
         if session.code:
             self._once("code", {"code": session.code})
         if session.addresses:
@@ -77,6 +76,7 @@ class JsonReporter:
 _PROVED = frozenset(
     {share_pb2.SHARE_STATE_AUTHENTICATED, share_pb2.SHARE_STATE_DELIVERED, share_pb2.SHARE_STATE_REVIEW}
 )
+_REACHABLE = frozenset({share_pb2.SHARE_STATE_ANNOUNCING, share_pb2.SHARE_STATE_CODE_NEEDED})
 _WAITING = {
     share_pb2.SHARE_STATE_SEEKING: "Waiting for the other device",
     share_pb2.SHARE_STATE_CONNECTED: "Connected; waiting for the code to be typed there",
@@ -103,12 +103,14 @@ class TextReporter:
         self._live = output.is_terminal(sys.stderr)
         self._standing = False
 
-    def changed(self, session: share_pb2.Session) -> None:
-        """Prints what is new and brings the waiting line up to date."""
+    def changed(self, session: share_pb2.Session, *, newest: bool = True) -> None:
+        """Prints what is new and brings the waiting line up to date. What happened during a question is history."""
+        if not newest:
+            return
         if session.code and session.code != self._code:
             self._code = session.code
             self._show_code(session)
-        if list(session.addresses) != self._addresses:
+        if list(session.addresses) != self._addresses and session.state in _REACHABLE:
             self._addresses = list(session.addresses)
             self._show_addresses()
         peer = " at ".join(filter(None, (session.peer_name, session.peer_address)))
@@ -165,7 +167,7 @@ class TextReporter:
             return
         left = max(0, round(session.deadline_at_ms / 1000 - time.time()))
         clock = f" {left // 60}:{left % 60:02}" if session.deadline_at_ms else ""
-        line, note = fitted(self._waiting, clock, _columns())
+        line, note = fitted(self._waiting, clock, output.columns(sys.stderr))
         sys.stderr.write("\r\x1b[K" + line + output.styled(note, "dim", sys.stderr))
         sys.stderr.flush()
         self._standing = True
@@ -185,7 +187,7 @@ class TextReporter:
             output.hint(output.printable(session.hint))
             return
         sentence, hint = ending(session)
-        output.note(f"{output.styled(reason_of(session), 'red', sys.stderr)}: {sentence}")
+        output.marked(reason_of(session) + ":", "red", sentence)
         output.hint(hint)
 
 
@@ -194,14 +196,6 @@ def fitted(waiting: str, clock: str, columns: int) -> tuple[str, str]:
     rest, note = f" …{clock}", "   Ctrl-C ends it"
     line = waiting[: max(0, columns - 1 - len(rest))] + rest
     return line, note if len(line) + len(note) < columns else ""
-
-
-def _columns() -> int:
-    """How wide the terminal of stderr is now."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
 
 
 def _show_qr(address: str) -> None:

@@ -96,6 +96,7 @@ def test_a_background_job_leaves_the_terminal_alone(terminal: Terminal) -> None:
     terminal.wait_for("ready> begun")
     assert terminal.restored()
     terminal.line("clear; fg")
+    terminal.wait_for("\nk sh -c")  # the shell has brought it to the front
     terminal.line("hello")
     terminal.wait_for("\ngot:hello")
     assert terminal.restored()

@@ -71,7 +71,7 @@ class SendOptions:
     "send",
     events=True,
     examples=(
-        "keybaton secrets send                                # choose from a list",
+        "keybaton secrets send                                # tick some in a list",
         "keybaton secrets send github-token npm-token         # several, under one code",
         "keybaton secrets send github-token --digits 6",
         "keybaton secrets send github-token --to 192.0.2.7:40123",
@@ -87,7 +87,8 @@ def send_secrets(
     """Hand secrets to another device on this network.
 
     Shows a code; type it on the other device, where `keybaton secrets receive` runs. Nobody else on the network can read
-    what is sent. Ends when the other device has saved or declined it. Photosphere's protocol carries one secret at a time.
+    what is sent. Without a name they are ticked in a list. Ends when the other device has saved or declined it.
+    Photosphere's protocol carries one secret at a time.
     """
     if not names and not prompts.possible(app):
         raise UsageFailure("A name is needed: there is no terminal to choose on.")
@@ -97,7 +98,7 @@ def send_secrets(
     options = SendOptions(app, to, digits, code_fd, photosphere, yes)
     asker = Asker()
     if not names:
-        names = [_chosen(app, asker, SECRET)]
+        names = _chosen_secrets(app, asker, photosphere)
     _check_secrets(app, names, photosphere)
     output.warn(SENDING_WARNING)
     if photosphere:
@@ -148,7 +149,10 @@ def send_database(
     options = SendOptions(app, to, digits, code_fd, photosphere, yes)
     asker = Asker()
     if name is None:
-        name = _chosen(app, asker, DATABASE)
+        databases = [(item.ref.name, item.ref.name) for item in app.client().vault.list_items(DATABASE)]
+        if not databases:
+            raise Failure("NOT_FOUND", "There is no database to send yet.", "`keybaton dbs add` stores one.")
+        name = asker.choose("Which database?", databases)
     item = app.client().vault.get_item(database_ref(name))
     request = options.request(item.ref)
     if photosphere:
@@ -159,14 +163,22 @@ def send_database(
     start_sending(app, request, "dbs")
 
 
-def _chosen(app: App, asker: Asker, kind: common_pb2.ItemKind.ValueType) -> str:
-    found = list(app.client().vault.list_items(kind))
-    noun, group = ("secret", "secrets") if kind == SECRET else ("database", "dbs")
+def _chosen_secrets(app: App, asker: Asker, photosphere: bool) -> list[str]:
+    """Names from a list of all; with `photosphere` one of those that it can carry."""
+    found = list(app.client().vault.list_items(SECRET))
+    if photosphere:
+        found = [item for item in found if item.secret_type in PHOTOSPHERE_TYPES]
     if not found:
-        raise Failure("NOT_FOUND", f"There is no {noun} to send yet.", f"`keybaton {group} add` stores one.")
+        which = f"of the types {', '.join(PHOTOSPHERE_TYPES)} " if photosphere else ""
+        raise Failure("NOT_FOUND", f"There is no secret {which}to send yet.", "`keybaton secrets add` stores one.")
     size = max(output.width(item.ref.name) for item in found)
-    titles = [(f"{item.ref.name:<{size}}  {item.secret_type}".rstrip(), item.ref.name) for item in found]
-    return asker.choose(f"Which {noun}?", titles)
+    titles = [
+        (item.ref.name + " " * (size - output.width(item.ref.name) + 2) + item.secret_type, item.ref.name)
+        for item in found
+    ]
+    if photosphere:
+        return [asker.choose("Which secret?", titles)]
+    return asker.tick("Which secrets?", titles, ticked=len(titles) == 1, some=True)
 
 
 def _review(

@@ -1,7 +1,5 @@
 """How a hot command fails: the same lines, document and exit code as from `keybaton_cli.cli`. Loaded only then."""
 
-import sys
-
 from keybaton_cli import output
 from keybaton_cli.exits import exit_code
 from keybaton_cli.failure import document
@@ -22,6 +20,6 @@ def failed(error: BaseException, json: bool) -> int:
     except OSError:  # standard output is what failed
         json = False
     if not json:
-        output.note(output.styled("error:", "red", sys.stderr) + " " + output.printable(error.message))
+        output.marked("error:", "red", output.printable(error.message))
         output.hint(output.printable(error.hint))
     return exit_code(error.reason)

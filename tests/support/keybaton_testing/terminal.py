@@ -74,7 +74,12 @@ class Terminal:
         """Starts a command at the shell's prompt; `exit_code` reads how it ended."""
         self.wait_for(_PROMPT.strip())
         self._runs += 1
-        self.line(f'clear; {command}; echo "ended {self._runs}:" $?:')
+        self._wipe()
+        self.line(f'{command}; echo "ended {self._runs}:" $?:')
+
+    def _wipe(self) -> None:
+        """Takes away what stands on the screen and what has scrolled off it: no wait is to find what was shown before."""
+        self._tmux("send-keys", "-R", ";", "clear-history")
 
     def exit_code(self, *, seconds: float = 20.0) -> int:
         """Waits for the command's end."""
@@ -84,7 +89,8 @@ class Terminal:
 
     def restored(self) -> bool:
         """Whether the terminal echoes and reads lines again, as a shell left it."""
-        self.line("clear; stty -a | tr ';' '\\n' | tail -n 3; echo \"looked\":")
+        self._wipe()
+        self.line("stty -a | tr ';' '\\n' | tail -n 3; echo \"looked\":")
         words = self.wait_for("looked:").split()
         return "echo" in words and "icanon" in words and "isig" in words
 
