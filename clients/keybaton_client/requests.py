@@ -41,7 +41,10 @@ def bytes_field(number: int, value: bytes) -> bytes:
 
 def message_field(number: int, value: bytes) -> bytes:
     """A message field, present even when it is empty."""
-    return varint(number << 3 | _LENGTH_PREFIXED) + varint(len(value)) + value
+    key, size = number << 3 | _LENGTH_PREFIXED, len(value)
+    if key | size <= 0x7F:  # nearly all
+        return b"%c%c%b" % (key, size, value)
+    return varint(key) + varint(size) + value
 
 
 def _reference(kind: int, name: str) -> bytes:

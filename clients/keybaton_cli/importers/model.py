@@ -54,7 +54,8 @@ class ImportRefused(Failure):
 
 def text_problem(text: str, limit: int) -> str | None:
     """Why the agent would not take `text` as a name (or description, path, origin), or None."""
-    if any(c in _BIDI or unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in text):
+    plain = text.isascii() and text.isprintable()  # as nearly all are
+    if not plain and any(c in _BIDI or unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in text):
         return "contains a control character"
     return f"is longer than {limit} bytes" if len(text.encode()) > limit else None
 
