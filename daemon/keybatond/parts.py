@@ -130,11 +130,13 @@ class Parts:
 
     @cached_property
     def custody(self) -> CustodyService:
+        from keybatond.adapters.key_journal import KeyJournalFile
         from keybatond.services.custody import CustodyService
 
         return CustodyService(
             self.front,
             self.keystores,
+            KeyJournalFile(self.paths.vault.with_name("vault.keys")),
             clock=self.clock,
             entropy=self.entropy,
             log=self.log,

@@ -76,10 +76,31 @@ class Keystore(Protocol):
         """The key of `record`. KEY_ABSENT only when the store definitely does not have it."""
 
     async def remove(self, record: KeyRecord) -> None:
-        """Forgets the key; no error when it is not there."""
+        """Forgets the key; no error when it is not there. Without parameters: where `store` puts keys now."""
 
     def describe(self, record: KeyRecord) -> str:
         """Where `record` says the key lives, in a few words for people. Waits for nothing; never fails."""
+
+
+class KeyChange(NamedTuple):
+    """A change of a vault's keys that has begun."""
+
+    new: KeyRecord  # as far as it is known before it is stored: without parameters
+    old: KeyRecord | None  # what the header named; None where no header could be read
+    drops_old: bool  # whether the old key is to go once the header names the new one
+
+
+class KeyJournal(Protocol):
+    """Remembers, beyond the process, which change of keys is under way: a key that nothing needs is found by it."""
+
+    def pending(self) -> KeyChange | None:
+        """What was begun last and not ended. Never fails."""
+
+    async def begin(self, change: KeyChange) -> None:
+        """Remembers `change` in place of what was pending; durable when it returns. STORAGE_*."""
+
+    async def end(self) -> None:
+        """Nothing is pending any more. STORAGE_*."""
 
 
 class KeyHolder(Protocol):

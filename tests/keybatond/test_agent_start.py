@@ -15,6 +15,7 @@ import keybatond
 from keybaton_core import key_file
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_clock import FakeClock
+from keybaton_testing.fake_keystore import FakeKeyJournal
 from keybaton_testing.fake_machine import FakeLog
 from keybatond.adapters.passphrase_keystore import PassphraseKeystore
 from keybatond.adapters.system_entropy import SystemEntropy
@@ -58,7 +59,13 @@ async def test_a_locked_agent_answers_without_ciphers_and_rows(home: Path) -> No
     parts = Parts(Paths.from_environment(env), Settings(), env, FakeLog())  # type: ignore[arg-type]
     keystores = {KeystoreKind.PASSPHRASE: PassphraseKeystore(SystemEntropy(), profile=key_file.FLOOR)}
     custody = CustodyService(
-        parts.front, keystores, clock=FakeClock(), entropy=SystemEntropy(), log=FakeLog(), idle_lock_seconds=0
+        parts.front,
+        keystores,
+        FakeKeyJournal(),
+        clock=FakeClock(),
+        entropy=SystemEntropy(),
+        log=FakeLog(),
+        idle_lock_seconds=0,
     )
     await custody.init(KeystoreKind.PASSPHRASE, SecretBytes(b"seven quiet otters"))
     await custody.close()

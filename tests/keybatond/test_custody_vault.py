@@ -13,6 +13,7 @@ from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.fake_keystore import FakeKeystore
 from keybaton_testing.fake_machine import FakeLog
 from keybaton_testing.vaults import vault_at
+from keybatond.adapters.key_journal import KeyJournalFile
 from keybatond.adapters.passphrase_keystore import PassphraseKeystore
 from keybatond.adapters.system_entropy import SystemEntropy
 from keybatond.errors import KeybatonError, Reason
@@ -28,7 +29,8 @@ def agent(folder: Path, keychain: FakeKeystore) -> tuple[CustodyService, VaultSe
     vault = vault_at(folder / "vault.db")
     sealed = PassphraseKeystore(SystemEntropy(), profile=key_file.FLOOR)
     stores = {KeystoreKind.KEYCHAIN: keychain, KeystoreKind.PASSPHRASE: sealed}
-    return CustodyService(vault, stores, clock=FakeClock(), entropy=SystemEntropy(), log=FakeLog()), vault
+    journal = KeyJournalFile(folder / "vault.keys")
+    return CustodyService(vault, stores, journal, clock=FakeClock(), entropy=SystemEntropy(), log=FakeLog()), vault
 
 
 def no_progress(done: int, total: int) -> None:
@@ -81,3 +83,34 @@ async def test_a_vault_whose_key_is_gone_is_left_as_it_is(tmp_path: Path) -> Non
     assert custody.state().vault_state is VaultState.LOCKED
     await vault.shutdown()
     assert (tmp_path / "vault.db").read_bytes() == before
+
+
+class Killed(BaseException):
+    """The process is gone: nothing more runs."""
+
+
+async def test_a_key_that_a_killed_rekey_left_in_the_keychain_is_removed_at_the_next_unlock(tmp_path: Path) -> None:
+    """Before the commit it is the new one, after it the old one."""
+    for failing in ("rekey", "drop"):
+        folder = tmp_path / failing
+        folder.mkdir()
+        keychain = FakeKeystore()
+        custody, vault = agent(folder, keychain)
+        await custody.init(KeystoreKind.KEYCHAIN, None)
+
+        async def killed(*_: object) -> None:
+            raise Killed
+
+        if failing == "rekey":
+            vault.rekey = killed  # type: ignore[method-assign]
+        else:
+            keychain.remove = killed  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            await custody.rekey(None, None, no_progress)
+        await vault.shutdown()
+        assert len(keychain.stored) == 2 and (folder / "vault.keys").exists()
+        keychain = FakeKeystore(stored=keychain.stored)
+        custody, vault = agent(folder, keychain)
+        await custody.unlock()
+        assert vault.is_open and len(keychain.stored) == 1 and not (folder / "vault.keys").exists()
+        await vault.shutdown()

@@ -1,7 +1,8 @@
 """Who holds the vault's key and when: init, unlock, lock, rekey, backup, restore. Leaves keeping keys to the keystores.
 
 Order of every change of keys, so that an end at any instant loses no key that an existing vault needs: the new key is stored
-and read back, then the vault's header is committed, then the old key is removed. At worst a key is left that nothing needs.
+and read back, then the vault's header is committed, then the old key is removed. At worst a key is left that nothing needs,
+until the next unlock or change of keys.
 No new key is ever made over an existing vault, and no keystore but the one asked for is ever used.
 """
 
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
-from keybatond.ports import Clock, Entropy, KeyRecord, Keystore, KeystoreKind, Log, Progress
+from keybatond.ports import Clock, Entropy, KeyJournal, KeyRecord, Keystore, KeystoreKind, Log, Progress
 from keybatond.services.custody_types import CustodyState, Header, Restored, Vault, VaultState
 from keybatond.services.wrapping_keys import WrappingKeys, wiped
 
@@ -36,6 +37,7 @@ class CustodyService:
         self,
         vault: Vault,
         keystores: Mapping[KeystoreKind, Keystore],
+        journal: KeyJournal,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -43,7 +45,7 @@ class CustodyService:
         idle_lock_seconds: int = IDLE_LOCK_SECONDS,
     ) -> None:
         self._vault = vault
-        self._keys = WrappingKeys(keystores, entropy, log)
+        self._keys = WrappingKeys(keystores, journal, entropy, log)
         self._clock = clock
         self._log = log
         self._idle_lock_seconds = idle_lock_seconds
@@ -224,7 +226,8 @@ class CustodyService:
     async def _init(self, kind: KeystoreKind, passphrase: SecretBytes | None) -> None:
         if self._vault.header() is not None:
             raise KeybatonError(Reason.VAULT_EXISTS)
-        record, key = await self._keys.new(kind, passphrase)
+        await self._keys.settle(None)
+        record, key = await self._keys.new(kind, passphrase, None)
         with wiped(key):
             await self._committed(record, self._vault.create(record, key))
             await self._opened(key)
@@ -240,14 +243,16 @@ class CustodyService:
                 raise KeybatonError(Reason.VAULT_LOCKED)
             await self._opened(key)
         self._log.event("unlocked", keystore=header.record.kind.name.lower())
+        await self._keys.settle(header.record)
 
     async def _rekey(self, kind: KeystoreKind | None, passphrase: SecretBytes | None, progress: Progress) -> None:
         old = self._present().record
         self._must_be_open()
-        record, key = await self._keys.new(kind or old.kind, passphrase)
+        await self._keys.settle(old)
+        record, key = await self._keys.new(kind or old.kind, passphrase, old, drops_old=True)
         with wiped(key):
             await self._committed(record, self._vault.rekey(record, key, progress))
-        await self._keys.discard(old)
+        await self._keys.drop(old)
         self._log.event("vault rekeyed", keystore=record.kind.name.lower())
 
     async def _backup(self, path: str, passphrase: SecretBytes | None, progress: Progress) -> int:
@@ -275,15 +280,19 @@ class CustodyService:
             header = None  # a damaged vault is set aside
         if header is not None and not replace:
             raise KeybatonError(Reason.VAULT_EXISTS)
-        present = header.record.kind if header is not None else KeystoreKind.KEYCHAIN
+        old = header.record if header is not None else None
+        if old is not None:
+            await self._keys.settle(old)
 
         async def opener(record: KeyRecord) -> SecretBytes:
             return await self._keys.keystore(record.kind).load(record, passphrase)
 
-        record, key = await self._keys.new(kind or present, new_passphrase)
+        kind = kind or (old.kind if old is not None else KeystoreKind.KEYCHAIN)
+        record, key = await self._keys.new(kind, new_passphrase, old)
         with wiped(key):
             work = self._vault.restore(path, opener, record, key, progress, replace=replace)
             restored = await self._committed(record, work)
+            await self._keys.kept()
             await self._opened(key)
         self._log.event("vault restored", keystore=record.kind.name.lower(), items=restored.items)
         return restored
@@ -330,5 +339,5 @@ class CustodyService:
             except KeybatonError:
                 raise  # nobody knows which key the file needs: keep both
             if header is None or header.record.key_id != record.key_id:
-                await self._keys.discard(record)
+                await self._keys.drop(record)
             raise

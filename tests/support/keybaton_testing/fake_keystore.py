@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
-from keybatond.ports import KeyRecord, KeystoreKind
+from keybatond.ports import KeyChange, KeyRecord, KeystoreKind
 
 
 class FakeKeystore:
@@ -76,3 +76,29 @@ class FakeKeystore:
     def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+class FakeKeyJournal:
+    """The KeyJournal port over a list that outlives it. `failure`: when set, each change raises it."""
+
+    def __init__(self, noted: list[KeyChange] | None = None, step: Callable[[str], None] = lambda _: None) -> None:
+        self.noted = [] if noted is None else noted
+        self.failure: KeybatonError | None = None
+        self._step = step
+
+    def pending(self) -> KeyChange | None:
+        return self.noted[-1] if self.noted else None
+
+    async def begin(self, change: KeyChange) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._step("before begin")
+        self.noted[:] = [change]
+        self._step("after begin")
+
+    async def end(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._step("before end")
+        self.noted.clear()
+        self._step("after end")

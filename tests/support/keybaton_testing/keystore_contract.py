@@ -54,6 +54,14 @@ class HoldsKeysContract(KeystoreContract):
             await keystore.load(record, self.passphrase)
         assert caught.value.reason is Reason.KEY_ABSENT
 
+    async def test_a_key_is_removed_by_its_id_alone(self, keystore: Keystore) -> None:
+        """From where keys are put now: who was killed in `store` never saw the record."""
+        record = await keystore.store(KEY_ID, KEY, self.passphrase)
+        await keystore.remove(KeyRecord(self.kind, KEY_ID, b""))
+        with pytest.raises(KeybatonError) as caught:
+            await keystore.load(record, self.passphrase)
+        assert caught.value.reason is Reason.KEY_ABSENT
+
     async def test_a_key_that_is_there_is_never_replaced(self, keystore: Keystore) -> None:
         """The same id a second time is refused and the first key stays."""
         record = await keystore.store(KEY_ID, KEY, self.passphrase)
