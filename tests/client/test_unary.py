@@ -207,7 +207,8 @@ def test_a_server_that_shuts_down_finishes_the_call_and_takes_no_other() -> None
         caller = threading.Thread(target=lambda: answers.append(channel.call(HANG, b"", SECONDS)))
         caller.start()
         assert calls.entered.wait(SECONDS)
-        stopped = running.stop(SECONDS / 4)  # all of it when its GOAWAY comes after the answer: nobody reads its ping then
+        # A GOAWAY that comes after the answer is followed by a ping that nobody reads: the server uses up its grace.
+        stopped = running.stop(SECONDS / 4)
         calls.release.set()
         caller.join(SECONDS)
         assert answers == [b"late"]
