@@ -26,6 +26,10 @@ class RpcServer:
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
                 ("grpc.max_send_message_length", MESSAGE_MAX_BYTES),
+                # On a socket of this machine there is no bandwidth to find out: no PING with each answer, and at once
+                # the window that the largest message needs.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", MESSAGE_MAX_BYTES),
             ],
             maximum_concurrent_rpcs=CALLS_MAX,
         )
