@@ -200,15 +200,20 @@ def test_a_wrong_code_delivers_nothing_and_the_right_one_does(world: World) -> N
 
 
 def test_both_devices_send_and_receive_at_the_same_time(world: World) -> None:
-    """Four commands at once, one share each way."""
+    """Bob waits with both for Alice, who then does both: one share each way."""
     add(world.alice, gift="from alice")
     add(world.bob, present="from bob")
-    receives = [
+    bobs = [sharing(world.bob, "secrets", "send", "present", code="1111")]
+    bobs[0].read_event("state")
+    bobs.append(sharing(world.bob, "secrets", "receive", code="2222"))
+    bobs[1].read_event("listening")
+    assert document(world.bob, "status")["openSessions"] == 2
+    alices = [
         sharing(world.alice, "secrets", "receive", code="1111"),
-        sharing(world.bob, "secrets", "receive", code="2222"),
+        sharing(world.alice, "secrets", "send", "gift", code="2222"),
     ]
-    both_saved(sharing(world.alice, "secrets", "send", "gift", code="2222"), receives[1])
-    both_saved(sharing(world.bob, "secrets", "send", "present", code="1111"), receives[0])
+    both_saved(bobs[0], alices[0])
+    both_saved(alices[1], bobs[1])
     assert done(world.bob, "get", "gift").stdout == "from alice\n"
     assert done(world.alice, "get", "present").stdout == "from bob\n"
 
