@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,17 @@ import grpc.aio
 import pytest
 
 from keybaton_api.agent.v1 import agent_pb2, agent_pb2_grpc
-from keybaton_client.channel import translated
+from keybaton_client.channel import HUMAN_SECONDS, translated
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Progress
+from keybatond.rpc import guard
+from keybatond.rpc.agent_service import AgentServicer
+from keybatond.rpc.env_service import EnvServicer
 from keybatond.rpc.guard import QUIET, guarded
 from keybatond.rpc.lazy import LazyServices
 from keybatond.rpc.progress import Counted, Finished, with_progress
+from keybatond.rpc.share_service import ShareServicer
+from keybatond.rpc.vault_service import VaultServicer
 from keybatond.services.agent_state import Changes
 from keybatond.services.start_gate import StartGate
 
@@ -40,6 +48,7 @@ class Servicer(agent_pb2_grpc.AgentServiceServicer):
     """Fails in the ways that `failure` says."""
 
     failure: Exception | None = None
+    hangs = False
 
     async def GetInfo(self, request: Any, context: Any) -> Any:
         return agent_pb2.GetInfoResponse(info=agent_pb2.AgentInfo(pid=7))
@@ -47,6 +56,8 @@ class Servicer(agent_pb2_grpc.AgentServiceServicer):
     async def Unlock(self, request: Any, context: Any) -> Any:
         if self.failure is not None:
             raise self.failure
+        if self.hangs:
+            await asyncio.Event().wait()
         return agent_pb2.UnlockResponse()
 
     async def CheckVault(self, request: Any, context: Any) -> AsyncIterator[Any]:
@@ -151,6 +162,36 @@ async def test_looking_on_is_no_activity(bench: Bench) -> None:
     assert bench.touched == 0
     await bench.stub.Unlock(agent_pb2.UnlockRequest())
     assert bench.touched == 1
+
+
+async def test_a_call_without_a_deadline_ends_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a reason of its own; a service's own TimeoutError is not taken for it."""
+    bench.servicer.failure = TimeoutError()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await bench.stub.Unlock(agent_pb2.UnlockRequest())
+    assert translated(refused.value).reason == "INTERNAL"
+    bench.servicer.failure, bench.servicer.hangs = None, True
+    monkeypatch.setattr(guard, "CALL_SECONDS", 0.05)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await asyncio.wait_for(bench.stub.Unlock(agent_pb2.UnlockRequest()), 10)
+    assert (refused.value.code(), translated(refused.value).reason) == (
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "TIMED_OUT",
+    )
+
+
+def test_only_calls_that_wait_for_nothing_have_no_cap() -> None:
+    """Each of them is somewhere, and awaits nothing. The cap comes after the deadlines of our own clients."""
+    found: set[str] = set()
+    for servicer in (AgentServicer, VaultServicer, EnvServicer, ShareServicer):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(servicer)))
+        for method in ast.walk(tree):
+            if isinstance(method, ast.AsyncFunctionDef) and method.name in guard.AT_ONCE:
+                found.add(method.name)
+                waits = (ast.Await, ast.AsyncFor, ast.AsyncWith)
+                assert not [node for node in ast.walk(method) if isinstance(node, waits)], method.name
+    assert found == guard.AT_ONCE
+    assert guard.CALL_SECONDS > HUMAN_SECONDS
 
 
 def test_the_quiet_methods_exist() -> None:

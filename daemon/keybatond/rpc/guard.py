@@ -1,16 +1,18 @@
-"""What surrounds every method of every servicer: errors become wire errors, and use counts as activity.
+"""What surrounds every method of every servicer: errors become wire errors, use counts as activity, no call waits for ever.
 
 The methods are wrapped once, before they are registered, instead of by an interceptor that would run again for each call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc.aio
 
+from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Log
 from keybatond.services.start_gate import StartGate
 
@@ -22,6 +24,16 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 # Looking on is no activity: a status line or a tray would keep the vault open for ever.
 QUIET = frozenset({"GetInfo", "Watch", "Lock", "Doctor", "ListSessions", "WatchSession"})
+
+# These wait for nothing, and reads should not pay for a timer.
+AT_ONCE = frozenset({
+    "GetItem", "ListItems", "BatchGet", "ListVersions", "ListReads",
+    "GetInfo", "ListProjects", "GetEnvironment", "ListSessions",
+})  # fmt: skip
+
+# For all others, also from a client without a deadline. Longer than all that one of them may wait for inside: another change of
+# keys, then a keychain that asks a person when the key is stored, read back and, in the worst case, removed.
+CALL_SECONDS = 240.0
 
 
 def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log: Log) -> _Servicer:
@@ -60,6 +72,18 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
 
         return call
 
+    def limited(method: Callable[[Any, _Context], Awaitable[Any]]) -> Callable[[Any, _Context], Awaitable[Any]]:
+        async def call(request: Any, context: _Context) -> Any:
+            try:
+                async with asyncio.timeout(CALL_SECONDS) as deadline:
+                    return await method(request, context)
+            except TimeoutError:
+                if deadline.expired():
+                    raise KeybatonError(Reason.TIMED_OUT) from None
+                raise
+
+        return call
+
     def streaming(
         name: str, method: Callable[[Any, _Context], AsyncIterator[Any]]
     ) -> Callable[[Any, _Context], AsyncIterator[Any]]:
@@ -81,6 +105,8 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
     for name, method in inspect.getmembers(servicer, inspect.isroutine):
         if name.startswith("_"):
             continue
-        wrap: Any = streaming if inspect.isasyncgenfunction(method) else unary
-        setattr(servicer, name, wrap(name, method))
+        if inspect.isasyncgenfunction(method):
+            setattr(servicer, name, streaming(name, method))
+        else:
+            setattr(servicer, name, unary(name, method if name in AT_ONCE else limited(method)))
     return servicer

@@ -132,6 +132,11 @@ WORDINGS: Mapping[Reason, Wording] = {
     ),
     Reason.TOO_LARGE: Wording(_S.RESOURCE_EXHAUSTED, "It is too large; nothing was changed."),
     Reason.NETWORK: Wording(_S.UNAVAILABLE, "The network cannot be used.", "`keybaton doctor` looks at it."),
+    Reason.TIMED_OUT: Wording(
+        _S.DEADLINE_EXCEEDED,
+        "It took too long; it may still be done.",
+        "Look whether it was, then repeat; `keybaton doctor` looks for what holds the agent up.",
+    ),
     Reason.SHUTTING_DOWN: Wording(_S.UNAVAILABLE, "The agent is shutting down."),
     Reason.INTERNAL: Wording(
         _S.INTERNAL, "The agent failed in a way it does not know.", "Its log says where; please report it."
