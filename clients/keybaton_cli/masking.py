@@ -1,15 +1,17 @@
 """Replaces secrets in a stream of bytes by eight dots, however the stream is cut into pieces. Pure: no files, no clock.
 
-Each secret is also looked for as base64 (at all three alignments, both alphabets), URL-encoded, escaped in JSON, and with the
-line ends of a terminal. A secret that was printed in pieces with pauses between them keeps its first piece: what follows is
-masked, so that it never stands there whole.
+Each secret is also looked for as base64 (at all three alignments, both alphabets, in lines of any length or in one),
+URL-encoded, escaped in JSON, and with the line ends of a terminal. A secret that was printed in pieces with pauses between
+them keeps its first piece: what follows is masked, so that it never stands there whole.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote_from_bytes, quote_plus
 
 MASK = "••••••••".encode()
@@ -21,7 +23,7 @@ def forms(secret: str) -> set[bytes]:
     if len(secret) < MIN_CHARACTERS:
         return set()
     raw = secret.encode(errors="surrogateescape")
-    found = {raw, *_base64_forms(raw)}
+    found = {raw, *base64_forms(secret)}
     for safe in ("", "/", "/:", "/:@!$&'()*+,;=~?"):
         quoted = quote_from_bytes(raw, safe=safe)
         found |= {quoted.encode(), _lower_escapes(quoted).encode()}
@@ -34,8 +36,11 @@ def forms(secret: str) -> set[bytes]:
     return found
 
 
-def _base64_forms(raw: bytes) -> set[bytes]:
-    """The characters that depend on `raw` alone when it stands at each of the three alignments, and at the end of the text."""
+def base64_forms(secret: str) -> set[bytes]:
+    """The characters that depend on a secret alone when it stands at each of the three alignments, and at the end of the text."""
+    if len(secret) < MIN_CHARACTERS:
+        return set()
+    raw = secret.encode(errors="surrogateescape")
     found = set()
     for before in range(3):
         text = base64.b64encode(bytes(before) + raw)
@@ -54,12 +59,78 @@ def _lower_escapes(quoted: str) -> str:
     return "%".join([parts[0], *(part[:2].lower() + part[2:] for part in parts[1:])])
 
 
+_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=")
+# What follows the last character of a line, up to the first one of the next: bounded, since it may have to be held back.
+_INDENT_MAX = 40
+_CR_MAX = 2  # a terminal adds one to a CR LF of the program's own
+_LINE_END_MAX = _CR_MAX + 2 + _INDENT_MAX  # with the character before it
+_SPACE = b"\r\n\t "
+_NEW_LINE = re.compile(rb"\n[ \t]{0,%d}(?=[A-Za-z0-9+/=_-]|\Z)" % _INDENT_MAX)
+
+
+def _line_ends(text: bytes) -> Iterator[tuple[int, int]]:
+    """Where lines end and begin between two characters of base64; at the end of `text` the second may still come."""
+    for found in _NEW_LINE.finditer(text):
+        start = found.start()
+        before = text[max(0, start - _CR_MAX - 1) : start].rstrip(b"\r")[-1:]
+        if before and before[0] in _BASE64:
+            yield text.rindex(before, 0, start) + 1, found.end()
+    line = text.rstrip(b"\r")
+    if line and line[-1] in _BASE64 and 0 < len(text) - len(line) <= _CR_MAX:
+        yield len(line), len(text)
+
+
+class _Unwrapped:
+    """A text without those line ends; `origin` tells where a byte of it stood."""
+
+    def __init__(self, wrapped: bytes) -> None:
+        self._starts, self._origins, pieces = [0], [0], []
+        at = size = 0
+        for start, end in _line_ends(wrapped):
+            pieces.append(wrapped[at:start])
+            size += start - at
+            at = end
+            self._starts.append(size)
+            self._origins.append(at)
+        self.text = b"".join([*pieces, wrapped[at:]]) if pieces else wrapped
+
+    def origin(self, place: int) -> int:
+        """The place in the wrapped text; the end of one is the end of the other."""
+        piece = bisect_right(self._starts, place) - 1
+        return self._origins[piece] + place - self._starts[piece]
+
+
+def _beginning(text: bytes, patterns: Sequence[bytes]) -> int:
+    """Where the earliest beginning of a pattern that is not complete yet stands; the text's length when none does."""
+    size = len(text)
+    earliest = size
+    for pattern in patterns:
+        at = max(0, size - len(pattern) + 1)
+        while (at := text.find(pattern[:1], at, earliest)) >= 0:
+            if pattern.startswith(text[at:]):
+                earliest = at
+                break
+            at += 1
+    return earliest
+
+
+def _places(text: bytes, patterns: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Where patterns stand, overlapping ones too."""
+    for pattern in patterns:
+        at = text.find(pattern)
+        while at >= 0:
+            yield at, at + len(pattern)
+            at = text.find(pattern, at + 1)
+
+
 class Masker:
     """Masks one stream. What may be the beginning of a secret is held back until more comes, `flush` or `finish`."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._patterns = sorted({form for secret in secrets for form in forms(secret)})
-        self._longest = max(map(len, self._patterns), default=0)
+        found = list(secrets)
+        self._base64 = sorted({form for secret in found for form in base64_forms(secret)})
+        self._others = sorted({form for secret in found for form in forms(secret)} - set(self._base64))
+        self._reach = _LINE_END_MAX * max(map(len, self._base64), default=0)
         self._buffer = b""
         self._done = 0  # bytes at the buffer's beginning that are out already, and stay as context
         self._masked = False  # whether the last of them went out under a mask
@@ -91,24 +162,22 @@ class Masker:
     def _undecided(self) -> int:
         """Where the earliest beginning of a secret that is not complete yet stands; the buffer's length when none does."""
         size = len(self._buffer)
-        earliest = size
-        for pattern in self._patterns:
-            at = max(0, size - len(pattern) + 1)
-            while (at := self._buffer.find(pattern[:1], at, earliest)) >= 0:
-                if pattern.startswith(self._buffer[at:]):
-                    earliest = at
-                    break
-                at += 1
+        earliest = _beginning(self._buffer, self._others)
+        bare = self._buffer[-self._reach :].translate(None, _SPACE)
+        if _beginning(bare, self._base64) < len(bare):
+            unwrapped = _Unwrapped(self._buffer[-self._reach :])
+            begun = unwrapped.origin(_beginning(unwrapped.text, self._base64))
+            earliest = min(earliest, max(0, size - self._reach) + begun)
         return earliest
 
     def _found(self) -> list[tuple[int, int]]:
         """Where secrets stand, overlapping ones as one."""
-        places = []
-        for pattern in self._patterns:
-            at = self._buffer.find(pattern)
-            while at >= 0:
-                places.append((at, at + len(pattern)))
-                at = self._buffer.find(pattern, at + 1)
+        places = list(_places(self._buffer, self._others))
+        bare = self._buffer.translate(None, _SPACE)
+        if any(form in bare for form in self._base64):  # most texts hold none and need no closer look
+            unwrapped = _Unwrapped(self._buffer)
+            for start, end in _places(unwrapped.text, self._base64):
+                places.append((unwrapped.origin(start), unwrapped.origin(end - 1) + 1))
         merged: list[tuple[int, int]] = []
         for start, end in sorted(places):
             if merged and start < merged[-1][1]:
