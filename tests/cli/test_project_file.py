@@ -13,7 +13,7 @@ from keybaton_cli.project import file, schema
 
 VAULT = "0123456789abcdef0123456789abcdef"
 HEAD = f'vault = "{VAULT}"\n'
-PATH = Path("/project/keybaton.toml")
+PATH = "/project/keybaton.toml"
 
 
 def read(text: str) -> file.Project:

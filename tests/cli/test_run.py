@@ -50,15 +50,16 @@ def test_the_caller_wins_over_the_vault_unless_told_otherwise(place: Place, bare
     assert place.shown("--override", bare=bare, env=caller) == {"T_A": "vault", "T_C": "mine", "T_B": "wörth\n2"}
 
 
-def test_defaults_of_the_schema_come_last_and_fill_what_is_missing_or_empty(place: Place) -> None:
+@both_forms
+def test_defaults_of_the_schema_come_last_and_fill_what_is_missing_or_empty(place: Place, bare: bool) -> None:
     """Whoever sets the variable wins over its default; an empty value counts as none."""
     place.toml('[schema.T_A]\ndefault = "d"\n[schema.T_C]\ndefault = "d"\n')
-    assert place.shown() == {"T_A": "vault", "T_B": "wörth\n2", "T_C": "d"}
-    assert place.shown(env={"T_C": "caller"})["T_C"] == "caller"
-    assert place.shown("--override", env={"T_C": "caller"})["T_C"] == "caller"
-    assert place.shown(env={"T_C": ""})["T_C"] == "d"
+    assert place.shown(bare=bare) == {"T_A": "vault", "T_B": "wörth\n2", "T_C": "d"}
+    assert place.shown(bare=bare, env={"T_C": "caller"})["T_C"] == "caller"
+    assert place.shown("--override", bare=bare, env={"T_C": "caller"})["T_C"] == "caller"
+    assert place.shown(bare=bare, env={"T_C": ""})["T_C"] == "d"
     place.held.values["default"]["T_A"] = b""
-    assert place.shown()["T_A"] == "d"
+    assert place.shown(bare=bare)["T_A"] == "d"
 
 
 def test_defaults_fill_only_what_nobody_set() -> None:
@@ -125,10 +126,11 @@ def test_a_name_that_hijacks_programs_is_refused_unless_allowed(place: Place, ba
     assert allowed.returncode == 0, allowed.stderr
 
 
-def test_a_default_of_the_committed_file_cannot_hijack_either(place: Place) -> None:
+@both_forms
+def test_a_default_of_the_committed_file_cannot_hijack_either(place: Place, bare: bool) -> None:
     """Whoever can commit keybaton.toml gets no code run by it."""
     place.toml('[schema.LD_PRELOAD]\ndefault = "/tmp/evil.so"\n')
-    done = place.run("--", "echo", "started")
+    done = place.run("--", "echo", "started", bare=bare)
     assert (done.returncode, done.stdout) == (2, "")
     assert "LD_PRELOAD" in done.stderr
 
@@ -143,29 +145,31 @@ def test_every_kind_of_hijacking_name_is_known() -> None:
         merged({}, {b"PATH": b"x"}, {}, (), True)
 
 
-def test_a_violation_of_the_schema_keeps_the_program_from_starting(place: Place) -> None:
+@both_forms
+def test_a_violation_of_the_schema_keeps_the_program_from_starting(place: Place, bare: bool) -> None:
     """Exit code 2 and every finding, no secret value; --no-check starts all the same."""
     place.toml(
         '[schema.T_A]\nformat = "port"\n[schema.T_M]\nrequired = true\n[schema.T_P]\nformat = "port"\nclient = true\n'
     )
     place.held.values["default"]["T_P"] = b"99999"
-    done = place.run("--", "echo", "started")
+    done = place.run("--", "echo", "started", bare=bare)
     assert (done.returncode, done.stdout) == (2, "")
     assert "T_A is not a port from 1 to 65535" in done.stderr
     assert "T_M is required and not set" in done.stderr
     assert "99999" in done.stderr
     assert "vault" not in done.stderr.replace("keybaton env", "")
     assert "--no-check" in done.stderr
-    assert place.run("--no-check", "--", "echo", "started").stdout == "started\n"
+    assert place.run("--no-check", "--", "echo", "started", bare=bare).stdout == "started\n"
 
 
-def test_what_the_caller_sets_is_held_against_the_schema_too(place: Place) -> None:
+@both_forms
+def test_what_the_caller_sets_is_held_against_the_schema_too(place: Place, bare: bool) -> None:
     """The program would get the caller's value, so that is what must fit."""
     place.toml('[schema.T_A]\nformat = "port"\n')
-    assert place.run("--", "true", env={"T_A": "80"}).returncode == 0
+    assert place.run("--", "true", bare=bare, env={"T_A": "80"}).returncode == 0
     place.held.values["default"]["T_A"] = b"80"
-    assert place.run("--", "true", env={"T_A": "none"}).returncode == 2
-    assert place.run("--override", "--", "true", env={"T_A": "none"}).returncode == 0
+    assert place.run("--", "true", bare=bare, env={"T_A": "none"}).returncode == 2
+    assert place.run("--override", "--", "true", bare=bare, env={"T_A": "none"}).returncode == 0
 
 
 @both_forms
@@ -305,3 +309,20 @@ def test_run_loads_nothing_but_what_it_needs(place: Place) -> None:
         "keybaton_client.requests",
         "keybaton_client.unary",
     }
+
+
+def test_a_schema_is_checked_without_what_starts_slowly(place: Place) -> None:
+    """Its reader takes some of the standard library; click, grpcio and protobuf would take three times as long."""
+    place.toml('[schema.T_A]\nrequired = true\nformat = "hostname"\n[schema.T_C]\ndefault = "d"\n')
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", _LISTING, str(MAIN), "run", "--", "true"],
+        env=place.env,
+        cwd=place.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stderr.decode().split()}
+    assert "tomllib" in loaded
+    assert not loaded & {"grpc", "google", "click", "asyncio", "keybaton_api", "dataclasses", "pathlib"}

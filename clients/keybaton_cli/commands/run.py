@@ -11,11 +11,11 @@ import click
 from keybaton_cli.commands.env_values import env_option
 from keybaton_cli.commands.run_mask import run_masked
 from keybaton_cli.commands.run_mount import READS_DEFAULT, READS_MAX, mounted
-from keybaton_cli.failure import Failure, UsageFailure
+from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.hot.executing import become, merged
 from keybaton_cli.hot.running import fetched
-from keybaton_cli.project import schema
+from keybaton_cli.project.checking import checked_defaults
 from keybaton_cli.project.context import Place, place
 from keybaton_cli.relay import end_as, run_child
 
@@ -78,7 +78,8 @@ def run(
     where = place(app, environment)
     # Not through grpcio: its threads do not live well with the forks of what follows.
     variables = fetched(where.project.vault, where.environment, app.socket or "")
-    defaults = checked_defaults(where, variables, override=override, no_check=no_check)
+    rules = where.project.rules
+    defaults = checked_defaults(rules, where.environment, variables, override=override, no_check=no_check)
     prepared = merged(os.environb, variables, defaults, {name.encode() for name in allow}, override)
     command_bytes = [os.fsencode(word) for word in command_line]
     if not mask and mount is None:
@@ -99,23 +100,3 @@ def secrets_of(where: Place, variables: Mapping[bytes, bytes], prepared: Mapping
     names = [name for name in variables if name.decode() not in rules or rules[name.decode()].secret]
     values = {variables[name] for name in names} | {prepared[name] for name in names}
     return {value.decode(errors="surrogateescape") for value in values}
-
-
-def checked_defaults(
-    where: Place, variables: dict[bytes, bytes], *, override: bool, no_check: bool
-) -> dict[bytes, bytes]:
-    """The schema's defaults that step in. Failure with every violation by what the program would get, unless `no_check`."""
-    effective = {name.decode(): value.decode() for name, value in variables.items()}
-    for name in where.project.rules:
-        if name in os.environ and (not override or name not in effective):
-            effective[name] = os.environ[name]
-    checked = schema.check(where.project.rules, effective)
-    if checked.findings and not no_check:
-        raise Failure(
-            "INVALID_ARGUMENT",
-            f"{where.environment} does not fit the schema: "
-            + "; ".join(str(finding) for finding in checked.findings)
-            + ".",
-            "`keybaton env set` mends it; `--no-check` starts all the same.",
-        )
-    return {name.encode(): value.encode() for name, value in checked.defaults.items()}

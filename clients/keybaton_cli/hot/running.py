@@ -1,6 +1,7 @@
-"""`keybaton run` in its usual form: a project without a schema, values into the environment, exec.
+"""`keybaton run` in its usual form: values into the environment, exec.
 
-A `keybaton.toml` that says more than a vault, a name and aliases, and options that need more, are for the complete form.
+A `keybaton.toml` that says no more than a vault, a name and aliases is read here, any other by `keybaton_cli.project`.
+Options that need more, and files with something wrong in them, are for the complete form.
 """
 
 import posix
@@ -9,7 +10,12 @@ from keybaton_cli.hot import agent, answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keybaton_cli.project.schema import Rule
     from keybaton_client.unary import Channel
+
+    Project = tuple[str, Mapping[str, str], Mapping[str, Rule]]  # vault id, aliases, schema
 
 ANSWER_SECONDS = 0.9  # a program's start is never held up for longer than a second by an agent that hangs
 _FILE_MAX = 256 * 1024  # bytes, as in `keybaton_cli.project.file`
@@ -26,14 +32,20 @@ def run_command(arguments: list[str]) -> int | None:
     project = _project()
     if project is None:
         return None
-    vault, aliases = project
+    vault, aliases, rules = project
     name = environment or posix.environ.get(b"KEYBATON_ENV", b"").decode(errors="replace") or "default"
-    channel = _asked(vault, aliases.get(name, name), socket)
+    name = aliases.get(name, name)
+    channel = _asked(vault, name, socket)
     from keybaton_cli.hot.executing import become, merged
 
     variables = _variables(channel)
+    defaults = {}
+    if rules:
+        from keybaton_cli.project.checking import checked_defaults
+
+        defaults = checked_defaults(rules, name, variables, override=override)
     encoded = [word.encode("utf-8", "surrogateescape") for word in command]
-    return become(encoded, merged(posix.environ, variables, {}, {name.encode() for name in allowed}, override))
+    return become(encoded, merged(posix.environ, variables, defaults, {name.encode() for name in allowed}, override))
 
 
 def fetched(vault: str, environment: str, socket: str) -> dict[bytes, bytes]:
@@ -88,15 +100,14 @@ def _parsed(arguments: list[str]) -> tuple[str, list[str], bool, str, list[str]]
     return (single["--env"], allowed, override, single["--socket"], command) if command and command[0] else None
 
 
-def _project() -> tuple[str, dict[str, str]] | None:
-    """Vault id and aliases of the nearest keybaton.toml, when it is there and as plain as `env init` makes it."""
+def _project() -> "Project | None":
+    """What the nearest keybaton.toml says, when it is there and nothing is wrong with it."""
     folder = posix.getcwdb()
     for _ in range(_PARENTS_MAX):
         try:
             # O_NONBLOCK: what bears that name might be a FIFO.
-            file = posix.open(
-                folder.rstrip(b"/") + b"/keybaton.toml", posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
-            )
+            path = folder.rstrip(b"/") + b"/keybaton.toml"
+            file = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
         except OSError:
             if folder == b"/":
                 return None
@@ -106,13 +117,25 @@ def _project() -> tuple[str, dict[str, str]] | None:
             status = posix.fstat(file)
             if status.st_mode & 0o170000 != 0o100000 or status.st_size > _FILE_MAX:
                 return None
-            return _plain(posix.read(file, status.st_size))
+            data = posix.read(file, status.st_size)
         finally:
             posix.close(file)
+        return _plain(data) or _described(path, data)
     return None
 
 
-def _plain(data: bytes) -> tuple[str, dict[str, str]] | None:
+def _described(path: bytes, data: bytes) -> "Project | None":
+    """Reads all that the file may say. To load what that takes is as long as starting Python once and a half again."""
+    from keybaton_cli.project.file import ProjectRefused, parse
+
+    try:
+        project = parse(path.decode(errors="surrogateescape"), data)
+    except ProjectRefused:
+        return None
+    return project.vault, project.aliases, project.rules
+
+
+def _plain(data: bytes) -> "Project | None":
     """Reads the part of TOML that needs no reader: `key = "value"` lines without escapes, at the top and in [aliases]."""
     top: dict[bytes, str] = {}
     aliases: dict[bytes, str] = {}
@@ -137,7 +160,7 @@ def _plain(data: bytes) -> tuple[str, dict[str, str]] | None:
     vault = top.get(b"vault", "")
     if len(vault) != 32 or vault.encode().strip(_HEX):
         return None
-    return vault, {alias.decode(): environment for alias, environment in aliases.items()}
+    return vault, {alias.decode(): environment for alias, environment in aliases.items()}, {}
 
 
 def _bare(key: bytes) -> bool:

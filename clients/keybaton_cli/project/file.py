@@ -6,10 +6,13 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from keybaton_cli.project.schema import FORMATS, Rule
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE_NAME = "keybaton.toml"
 FILE_MAX_BYTES = 256 * 1024
@@ -23,7 +26,7 @@ _RULE_KEYS = ("required", "format", "pattern", "enum", "default", "secret", "cli
 class ProjectRefused(ValueError):
     """A `keybaton.toml` cannot be used. The text is "FILE:LINE: what was expected"."""
 
-    def __init__(self, path: Path, line: int, problem: str) -> None:
+    def __init__(self, path: str, line: int, problem: str) -> None:
         super().__init__(f"{path}:{line}: {problem}" if line else f"{path}: {problem}")
         self.path = path
         self.line = line
@@ -40,15 +43,14 @@ def environment_name(text: str) -> bool:
     return bool(_ENVIRONMENT.fullmatch(text))
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """A read `keybaton.toml`. `aliases` maps short names to environments; `rules` the schema by variable."""
 
-    path: Path
+    path: str
     vault: str
     name: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    rules: Mapping[str, Rule] = field(default_factory=dict)
+    aliases: Mapping[str, str] = MappingProxyType({})
+    rules: Mapping[str, Rule] = MappingProxyType({})
 
     def environment(self, name: str) -> str:
         """The environment that `name` or an alias means."""
@@ -69,10 +71,10 @@ def read(path: Path) -> Project:
     """Reads and checks a file. Raises ProjectRefused; OSError where it cannot be opened."""
     with path.open("rb") as stream:
         data = stream.read(FILE_MAX_BYTES + 1)
-    return parse(path, data)
+    return parse(str(path), data)
 
 
-def parse(path: Path, data: bytes) -> Project:
+def parse(path: str, data: bytes) -> Project:
     """The project that `data` describes; `path` is for messages. Raises ProjectRefused."""
     if len(data) > FILE_MAX_BYTES:
         raise ProjectRefused(path, 0, f"is longer than {FILE_MAX_BYTES} bytes")
@@ -92,7 +94,7 @@ def parse(path: Path, data: bytes) -> Project:
 class _Reader:
     """Turns a parsed document into a Project and finds the line of what is wrong."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: str, text: str) -> None:
         self.path = path
         self.lines = text.splitlines()
 

@@ -6,11 +6,10 @@ enumeration.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from types import MappingProxyType
+from typing import NamedTuple
 
 BOOLEANS = ("true", "false", "1", "0", "yes", "no")
 # RFC 1123, 2.1: labels of letters, digits and hyphens; RFC 1035: 63 and 253 octets.
@@ -26,6 +25,8 @@ def _is_hostname(text: str) -> bool:
 
 
 def _is_ip(text: str) -> bool:
+    import ipaddress  # few have such a rule, and a program's start waits for it
+
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -36,6 +37,8 @@ def _is_ip(text: str) -> bool:
 def _is_url(text: str) -> bool:
     if any(character.isspace() or not character.isprintable() for character in text):
         return False
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(text)
         _ = parts.port  # raises for a port out of range
@@ -53,8 +56,7 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """A named form of value and the words for it."""
 
     accepts: Callable[[str], bool]
@@ -72,8 +74,7 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """`[schema.NAME]`: what one variable must look like."""
 
     name: str
@@ -97,8 +98,7 @@ class Rule:
         return None
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One violation. `value` is shown only for a variable that the schema declares not secret."""
 
     name: str
@@ -110,12 +110,11 @@ class Finding:
         return f"{self.name} {self.problem}{shown}"
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """The outcome for one environment: every violation, and the defaults that step in."""
 
     findings: tuple[Finding, ...]
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = MappingProxyType({})
 
 
 def check(rules: Mapping[str, Rule], values: Mapping[str, str]) -> Checked:
