@@ -1,4 +1,4 @@
-"""Items of the vault: stored, found, listed, changed, linked, undone, across lock and restart."""
+"""Items of the vault: stored, found, listed, several at once."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_core.items import DatabaseBody, Item, ItemKind, ItemRef, SecretBody
+from keybaton_core.items import Item, ItemKind, ItemRef, SecretBody
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.vault_contract import ShareVaultContract
 from keybaton_testing.vaults import (
-    OTHER_KEY,
     database,
-    key,
     made_vault,
-    opened_vault,
     secret,
     value_of,
     variable,
-    vault_at,
 )
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault import Change, PutMode, VaultService
-from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, READS_TOGETHER
-from keybatond.services.vault_transaction import READ_BATCHES_KEPT
 
 CREATE, REPLACE, UPSERT = PutMode.CREATE, PutMode.REPLACE, PutMode.UPSERT
 
@@ -262,225 +256,3 @@ class TestList:
         with pytest.raises(KeybatonError) as caught:
             vault.versions(secret("a").ref, page_token=token)
         assert refusal(caught) is Reason.INVALID_ARGUMENT
-
-
-class TestHistory:
-    async def test_versions_tell_every_change_and_the_removal(self, vault: VaultService, clock: FakeClock) -> None:
-        """Newest first, with the name as it was; also after the removal, in pages."""
-        await vault.put(secret("a", "1"), CREATE)
-        clock.move_to(clock.monotonic() + 1)
-        await vault.put(secret("b", "2"), REPLACE, rename_from="a")
-        await vault.delete(secret("b").ref)
-        versions, token = vault.versions(secret("b").ref)
-        assert [(v.version, v.removed, v.current, v.name) for v in versions] == [
-            (3, True, False, "b"),
-            (2, False, False, "b"),
-            (1, False, False, "a"),
-        ]
-        assert token == ""
-        assert versions[1].updated_at_ms - versions[2].updated_at_ms == 1000
-        first, token = vault.versions(secret("b").ref, 2)
-        rest, end = vault.versions(secret("b").ref, 2, token)
-        assert [v.version for v in first + rest] == [3, 2, 1]
-        assert end == ""
-        with pytest.raises(KeybatonError) as caught:
-            vault.versions(secret("a").ref)
-        assert refusal(caught) is Reason.NOT_FOUND
-
-    async def test_undo_goes_back_and_forth(self, vault: VaultService) -> None:
-        """0 is the version before; the history only grows; any older version can be chosen."""
-        for value in "123":
-            await vault.put(secret("a", value), UPSERT)
-        assert (await vault.undo(secret("a").ref)).version == 4
-        assert value_of(vault.get(secret("a").ref)) == "2"
-        await vault.undo(secret("a").ref)
-        assert value_of(vault.get(secret("a").ref)) == "3"
-        await vault.undo(secret("a").ref, 1)
-        assert value_of(vault.get(secret("a").ref)) == "1"
-        for version in (6, 7, 2**63 - 1):
-            with pytest.raises(KeybatonError) as caught:
-                await vault.undo(secret("a").ref, version)
-            assert refusal(caught) is Reason.NOT_FOUND
-
-    async def test_undo_brings_back_what_was_removed_with_its_id(self, vault: VaultService) -> None:
-        """The id is stable; creating anew under the name goes on with the history too."""
-        first = await vault.put(secret("a", "1"), CREATE)
-        gone, _ = await vault.delete(secret("a").ref)
-        assert gone.version == 2
-        with pytest.raises(KeybatonError):
-            vault.get(secret("a").ref)
-        back = await vault.undo(secret("a").ref)
-        assert (back.id, back.version, value_of(vault.get(secret("a").ref))) == (first.id, 3, "1")
-        await vault.delete(secret("a").ref)
-        again = await vault.put(secret("a", "new"), CREATE)
-        assert (again.id, again.version) == (first.id, 5)
-        await vault.undo(secret("a").ref)
-        assert value_of(vault.get(secret("a").ref)) == "1"
-        with pytest.raises(KeybatonError) as caught:
-            await vault.undo(secret("a").ref, 2)  # the removal
-        assert refusal(caught) is Reason.NOT_FOUND
-
-    async def test_undo_onto_a_name_that_is_taken_is_refused(self, vault: VaultService) -> None:
-        """NAME_TAKEN, nothing changed."""
-        await vault.put(secret("a", "1"), CREATE)
-        await vault.put(secret("b", "1"), REPLACE, rename_from="a")
-        await vault.put(secret("a", "other"), CREATE)
-        with pytest.raises(KeybatonError) as caught:
-            await vault.undo(secret("b").ref)
-        assert refusal(caught) is Reason.NAME_TAKEN
-        assert value_of(vault.get(secret("a").ref)) == "other"
-
-    async def test_undo_of_what_has_no_past_is_not_found(self, vault: VaultService) -> None:
-        """For a first version and for a name that never was."""
-        await vault.put(secret("a"), CREATE)
-        for name in ("a", "b"):
-            with pytest.raises(KeybatonError) as caught:
-                await vault.undo(secret(name).ref)
-            assert refusal(caught) is Reason.NOT_FOUND
-
-
-class TestLinks:
-    async def test_links_follow_a_renamed_secret_and_its_undo(self, vault: VaultService) -> None:
-        """In the same transaction, as a new version of each database; other links stay."""
-        await vault.put(secret("key"), CREATE)
-        await vault.put(database("one", s3="key", geocodingKey="other"), CREATE)
-        await vault.put(database("two", encryptionKey="key", s3="key"), CREATE)
-        await vault.put(database("three", s3="other"), CREATE)
-        await vault.put(secret("new"), REPLACE, rename_from="key")
-        assert self.links(vault, "one") == {"s3": "new", "geocodingKey": "other"}
-        assert self.links(vault, "two") == {"s3": "new", "encryptionKey": "new"}
-        assert vault.get(database("three").ref).version == 1
-        await vault.undo(secret("new").ref)
-        assert self.links(vault, "two") == {"s3": "key", "encryptionKey": "key"}
-        assert await vault.check(lambda done, total: None) == []
-
-    async def test_removing_a_linked_secret_names_the_databases(self, vault: VaultService) -> None:
-        """They keep their link; a database that was removed or unlinked is not named."""
-        await vault.put(secret("key"), CREATE)
-        for name in ("b", "a", "gone", "changed"):
-            await vault.put(database(name, s3="key"), CREATE)
-        await vault.delete(database("gone").ref)
-        await vault.put(database("changed", s3="else"), REPLACE)
-        _, unlinked = await vault.delete(secret("key").ref)
-        assert unlinked == ["a", "b"]
-        assert self.links(vault, "a") == {"s3": "key"}
-
-    async def test_renaming_onto_a_taken_name_changes_nothing(self, vault: VaultService) -> None:
-        """NAME_TAKEN; a rename needs REPLACE; the old name must be there."""
-        await vault.put(secret("a"), CREATE)
-        await vault.put(secret("b"), CREATE)
-        for item, mode, old, reason in (
-            (secret("b"), REPLACE, "a", Reason.NAME_TAKEN),
-            (secret("c"), UPSERT, "a", Reason.INVALID_ARGUMENT),
-            (secret("c"), REPLACE, "x", Reason.NOT_FOUND),
-        ):
-            with pytest.raises(KeybatonError) as caught:
-                await vault.put(item, mode, rename_from=old)
-            assert refusal(caught) is reason
-        assert names(vault) == ["a", "b"]
-
-    @staticmethod
-    def links(vault: VaultService, name: str) -> dict[str, str]:
-        body = vault.get(database(name).ref).body
-        assert isinstance(body, DatabaseBody)
-        return dict(body.links)
-
-
-class TestLock:
-    async def test_a_locked_vault_tells_so_and_opens_again(self, vault: VaultService, path: Path) -> None:
-        """VAULT_LOCKED for every call; another process finds everything."""
-        await vault.put(secret("a", "1"), CREATE)
-        vault.close()
-        assert not vault.is_open
-        for call in (lambda: vault.get(secret("a").ref), vault.list, vault.count, vault.reads):
-            with pytest.raises(KeybatonError) as caught:
-                call()
-            assert refusal(caught) is Reason.VAULT_LOCKED
-        with pytest.raises(KeybatonError) as caught:
-            await vault.put(secret("b"), CREATE)
-        assert refusal(caught) is Reason.VAULT_LOCKED
-        with pytest.raises(KeybatonError) as caught:
-            await vault.open(key(OTHER_KEY))
-        assert refusal(caught) is Reason.WRONG_KEY
-        await vault.open(key())
-        assert value_of(vault.get(secret("a").ref)) == "1"
-        await vault.shutdown()
-        again = await opened_vault(path)
-        assert value_of(again.get(secret("a").ref)) == "1"
-        await again.shutdown()
-
-    async def test_writes_on_their_way_are_finished_by_a_lock(self, vault: VaultService) -> None:
-        """What was accepted before the lock is stored and answered; the keys are overwritten after it."""
-        writes = [asyncio.create_task(vault.put(secret(f"n{n}"), CREATE)) for n in range(20)]
-        await asyncio.sleep(0)
-        assert vault._open is not None
-        keys = vault._open.sealer.keys
-        vault.close()
-        assert all(summary.version == 1 for summary in await asyncio.gather(*writes))
-        await vault._store.barrier()
-        assert keys.wiped
-        await vault.open(key())
-        assert vault.count() == 20
-
-    async def test_without_a_vault_every_call_says_absent(self, path: Path) -> None:
-        """And nothing is made by asking."""
-        vault = vault_at(path)
-        assert vault.header() is None
-        with pytest.raises(KeybatonError) as caught:
-            await vault.open(key())
-        assert refusal(caught) is Reason.VAULT_ABSENT
-        with pytest.raises(KeybatonError) as caught:
-            vault.list()
-        assert refusal(caught) is Reason.VAULT_ABSENT
-        await vault.shutdown()
-        assert not path.parent.exists()
-
-    async def test_subscribers_hear_of_changes_and_not_of_refusals(self, vault: VaultService) -> None:
-        """Until they end it."""
-        heard: list[int] = []
-        end = vault.subscribe(lambda: heard.append(vault.count()))
-        await vault.put(secret("a"), CREATE)
-        with pytest.raises(KeybatonError):
-            await vault.put(secret("a"), CREATE)
-        end()
-        await vault.put(secret("b"), CREATE)
-        assert heard == [1]
-
-
-class TestReads:
-    async def test_reads_are_noted_written_later_and_survive(
-        self, vault: VaultService, path: Path, clock: FakeClock
-    ) -> None:
-        """With kind of client and time; internal reads are not noted."""
-        await vault.put(secret("a"), CREATE)
-        vault.get(secret("a").ref, client="command line")
-        vault.get(secret("a").ref)
-        clock.move_to(clock.monotonic() + 1)
-        vault.get(secret("a").ref, client="git\x1b[0m")
-        await clock.advance(FLUSH_SECONDS)
-        await vault._store.barrier()
-        vault.get(secret("a").ref, client="last")
-        assert [read.client for read in vault.reads()] == ["last", "git[0m", "command line"]
-        await vault.shutdown()
-        again = await opened_vault(path)
-        reads = again.reads()
-        assert [(read.client, read.ref.name, read.version) for read in reads] == [
-            ("last", "a", 1),
-            ("git[0m", "a", 1),
-            ("command line", "a", 1),
-        ]
-        assert reads[1].at_ms - reads[2].at_ms == 1000
-        assert [read.client for read in again.reads(2)] == ["last", "git[0m"]
-        assert await again.check(lambda done, total: None) == []
-        await again.shutdown()
-
-    async def test_the_log_is_bounded(self, vault: VaultService, path: Path) -> None:
-        """The oldest batches go; the sum stays right."""
-        await vault.put(secret("a"), CREATE)
-        for n in range(READ_BATCHES_KEPT * READS_TOGETHER + FLUSH_READS):
-            vault.get(secret("a").ref, client=str(n))
-        await vault._store.barrier()
-        kept = vault.reads(10**6)
-        assert len(kept) == READ_BATCHES_KEPT * READS_TOGETHER
-        assert kept[-1].client == str(FLUSH_READS)
-        assert await vault.check(lambda done, total: None) == []
