@@ -76,6 +76,7 @@ SHARE_REASONS: dict[str, int] = {
     "locked": LOCKED,
     "cancelled": INTERRUPTED,
     "peer-gone": FAILED,
+    "unconfirmed": FAILED,
     "wrong-version": FAILED,
     "photosphere-only": FAILED,
     "payload-invalid": FAILED,

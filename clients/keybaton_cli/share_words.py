@@ -63,7 +63,11 @@ _ENDINGS = {
     "busy": ("The other device is receiving something else.", ""),
     "locked": ("The vault was locked; nothing was saved.", "`keybaton unlock` opens it."),
     "cancelled": ("The share was ended.", ""),
-    "peer-gone": ("The other device has gone away.", "Start again on both devices."),
+    "peer-gone": ("The other device has gone away; nothing was handed over.", "Start again on both devices."),
+    "unconfirmed": (
+        "It was handed over, but the other device never said what became of it: it may have been saved there.",
+        "Look there before you send it again.",
+    ),
     "wrong-version": ("The other device speaks a version that this one does not know.", "Update Keybaton on both."),
     "photosphere-only": (
         "Only a Photosphere receiver was found.",
@@ -89,6 +93,8 @@ def ending(session: share_pb2.Session) -> tuple[str, str]:
     sending = session.role == share_pb2.SHARE_ROLE_SEND
     if reason == "declined" and sending:
         sentence = "The other device declined it; nothing was saved there."
+    if reason == "locked" and sending:
+        sentence = "The vault was locked."  # what was saved there is the other device's to say
     if reason == "busy" and not sending:
         sentence = "This device is receiving already."
     return sentence, printable(session.hint) or hint

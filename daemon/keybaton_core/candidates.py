@@ -92,6 +92,10 @@ class CandidateBook:
         """Those being dialled or connected."""
         return list(self._active)
 
+    def endpoints(self, fingerprint: bytes) -> list[Endpoint]:
+        """Where a receiver is known to be, if everybody told the truth."""
+        return [candidate.endpoint for candidate in self._by_fingerprint.get(fingerprint, {})]
+
     def heard(self, fingerprint: bytes | None, endpoint: Endpoint, nonce: str | None, now: float) -> None:
         """A receiver announced itself, or (`fingerprint` None) the person named its address."""
         if nonce not in (None, self._nonce) or (fingerprint is not None and self._refused(fingerprint)):

@@ -266,7 +266,12 @@ class ReceiverMachine:
         return _refuse(event.connection, Refusal.OUT_OF_TURN)
 
     def _unknown(self, event: OutcomeAsked) -> list[Effect]:
-        return _refuse(event.connection, Refusal.UNKNOWN)
+        """No payload of this sid was taken, and after this answer none is: the sender says that nothing was handed over."""
+        given_up = [number for number, one in self._pending.items() if _is_sid(event.query, one.sid)]
+        for number in given_up:
+            del self._pending[number]
+        refused = _refuse(event.connection, Refusal.UNKNOWN)
+        return [*refused, *self._failed()] if given_up else refused
 
     def _over(self, event: ReadyAsked | HandshakeAsked | PayloadAsked | EndSaid) -> list[Effect]:
         return _refuse(event.connection, self._ended)
@@ -301,10 +306,14 @@ class ReceiverMachine:
         return [Finish(reason, field)]
 
     def _knows(self, query: str) -> bool:
-        try:
-            return self._proved is not None and wire.parse_sid_query(query) == self._proved.sid
-        except Malformed:
-            return False
+        return self._proved is not None and _is_sid(query, self._proved.sid)
+
+
+def _is_sid(query: str, sid: bytes) -> bool:
+    try:
+        return wire.parse_sid_query(query) == sid
+    except Malformed:
+        return False
 
 
 def _refuse(connection: int, refusal: Refusal) -> list[Effect]:

@@ -151,7 +151,7 @@ class SenderMachine:
         """What came back is not this protocol. It tested no guess of anybody's."""
         if self.phase is Phase.SEEKING:
             return self._drop(number, failed=True)
-        return self._finish("peer-gone")
+        return self._finish("unconfirmed")
 
     def _handshake_answered(self, attempt: _Attempt, event: Answered) -> list[Effect]:
         if event.status != 200:
@@ -243,14 +243,16 @@ class SenderMachine:
     def _outcome_answered(self, attempt: _Attempt, event: Answered) -> list[Effect]:
         assert self._proved is not None
         if event.status != 200:
-            return self._finish("peer-gone")
+            refusal = wire.decode_refusal(event.status, event.body)
+            never = self.phase is Phase.PROVED and refusal is Refusal.UNKNOWN
+            return self._finish("peer-gone" if never else "unconfirmed")
         outcome, receipt = wire.decode_outcome(event.body)
         if outcome.state == "review":
             arrived: list[Effect] = [] if self.phase is Phase.DELIVERED else [Delivered()]
             self.phase = Phase.DELIVERED
             return [*arrived, self._ask_outcome(event.attempt, attempt, AGAIN_SECONDS)]
         if not self._proved[1].proves_outcome(receipt, self._digest, outcome.receipt_text()):
-            return self._finish("peer-gone")
+            return self._finish("unconfirmed")
         if outcome.state == "failed":
             return self._finish(outcome.detail, by_peer=True)
         early: list[Effect] = [] if self.phase is Phase.DELIVERED else [Delivered()]
@@ -267,7 +269,7 @@ class SenderMachine:
         return [self._ask_outcome(event.attempt, self._attempts[event.attempt], 0.0)]
 
     def _vanished(self, event: Vanished) -> list[Effect]:
-        return self._finish("peer-gone")
+        return self._finish("unconfirmed")
 
     # --- the session ---
 
@@ -287,7 +289,7 @@ class SenderMachine:
         return self._finish("no-peer" if event.reachable or event.heard else "network")
 
     def _too_long(self, event: DeadlineOver) -> list[Effect]:
-        return self._finish("peer-gone")
+        return self._finish("unconfirmed")
 
     def _cancelled(self, event: Cancelled) -> list[Effect]:
         return self._finish("cancelled")

@@ -160,7 +160,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Reconnect:
-    """Open a new connection to the attempt's address and certificate: Reconnected or Vanished."""
+    """Open a new connection to the attempt's certificate, at any of its addresses: Reconnected or Vanished."""
 
     attempt: int
 

@@ -77,6 +77,7 @@ class ShareReason(enum.Enum):
     LOCKED = "locked"
     CANCELLED = "cancelled"
     PEER_GONE = "peer-gone"
+    UNCONFIRMED = "unconfirmed"
     WRONG_VERSION = "wrong-version"
     PHOTOSPHERE_ONLY = "photosphere-only"
     PAYLOAD_INVALID = "payload-invalid"

@@ -232,18 +232,6 @@ def test_a_payload_cannot_be_put_in_twice() -> None:
     assert refusal(only(link.b.feed(r.PayloadAsked(1, body)), r.Answer)) is wire.Refusal.OUT_OF_TURN
 
 
-def test_the_outcome_is_for_whoever_knows_the_session() -> None:
-    """Another sid, none, or one before there was a payload: unknown."""
-    link = Link(sender(), receiver())
-    link.step()
-    query = wire.format_sid_query(link.a.sid or b"")
-    assert refusal(only(link.b.feed(r.OutcomeAsked(9, query, True)), r.Answer)) is wire.Refusal.UNKNOWN
-    link.step()
-    for other in ("", "sid=", wire.format_sid_query(bytes(16)), query + "=="):
-        assert refusal(only(link.b.feed(r.OutcomeAsked(9, other, True)), r.Answer)) is wire.Refusal.UNKNOWN
-    assert only(link.b.feed(r.OutcomeAsked(9, query, True)), r.Answer).status == 200
-
-
 def test_only_the_proved_sender_can_cancel_a_review() -> None:
     """A stranger's end is noted and nothing more."""
     link = Link(sender(), receiver())
@@ -340,27 +328,3 @@ def test_the_deadline_says_what_was_met(events: list[Any], over: s.DeadlineOver,
     for event in events:
         a.feed(event)
     assert only(a.feed(over), s.Finish).reason == reason
-
-
-def test_a_receipt_that_does_not_fit_is_nothing_known() -> None:
-    """Whoever answers in the receiver's place cannot say saved."""
-    link = Link(sender(), receiver())
-    link.step()
-    link.step()
-    body = wire.encode_outcome(SAVED, bytes(32))
-    assert only(link.a.feed(s.Answered(1, 200, body, fresh())), s.Finish) == s.Finish("peer-gone")
-
-
-def test_a_lost_connection_after_the_proof_is_taken_up_again() -> None:
-    """The outcome may be asked on a new connection; a receiver that never comes back is gone."""
-    link = Link(sender(), receiver())
-    link.step()
-    link.request()  # the payload arrives, its answer does not
-    assert kinds(link.a.feed(s.Lost(1))) == {s.Reconnect}
-    link.ask = only(link.a.feed(s.Reconnected(1)), s.Ask)
-    link.b.feed(r.Decided(SAVED))
-    assert kinds(link.step()) == {s.Delivered, s.Concluded}
-    other = Link(sender(), receiver())
-    other.step()
-    other.a.feed(s.Lost(1))
-    assert only(other.a.feed(s.Vanished(1)), s.Finish).reason == "peer-gone"

@@ -211,7 +211,7 @@ def test_a_named_host_on_this_machine_is_found_at_once(lan: Lan) -> None:
 
 
 def test_a_receiver_that_dies_with_the_payload_leaves_nothing_known(lan: Lan) -> None:
-    """The sender looks for it for a while, and then says peer-gone rather than a guess."""
+    """The sender looks for it for a while, and then says that it may have been saved rather than a guess."""
 
     async def die(payload: Payload) -> Ending:
         for server in list(lan.laptop.host.servers.values()):
@@ -224,7 +224,7 @@ def test_a_receiver_that_dies_with_the_payload_leaves_nothing_known(lan: Lan) ->
         receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
         began = lan.clock.monotonic()
         sent = await outcome_of(lan.desk.send(lan.job(), lan.sender))
-        assert reason(sent) == "peer-gone"
+        assert reason(sent) == "unconfirmed"
         assert lan.clock.monotonic() - began < 20
         receiving.cancel()
         await asyncio.gather(receiving, return_exceptions=True)

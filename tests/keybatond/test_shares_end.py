@@ -8,14 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from keybaton_core.items import Item
-from keybaton_testing.share_world import (
-    FRESH,
-    SECRET,
-    World,
-    offering,
-    plain,
-    refusal,
-)
+from keybaton_testing.share_world import FRESH, SECRET, World, forever, offering, plain, refusal
 from keybatond.errors import Reason, ShareFailed, ShareReason
 from keybatond.services.share_session import (
     ENDED,
@@ -105,6 +98,55 @@ async def test_cancel_ends_at_once_and_twice_is_no_error(world: World) -> None:
     await world.settle()
     assert world.sending.cancelled == 1
     assert (await world.shares.cancel(session.id)).state is State.CANCELLED
+
+
+async def handed_over(job: SendJob, control: SendControl) -> Ending:
+    for state in (State.CONNECTED, State.AUTHENTICATED):
+        control.enter(state)
+    return await forever(job, control)
+
+
+@pytest.mark.parametrize("end", ["cancel", "lock"])
+async def test_a_send_that_is_ended_after_the_payload_left_says_that_it_may_have_been_saved(
+    world: World, end: str
+) -> None:
+    """Whoever ends it here does not know what became of it there; before that nothing of the kind is said."""
+    for script, hinted in ((forever, False), (handed_over, True)):
+        world.sending.script = script
+        session = world.shares.start_send(StartSend((SECRET,)))
+        await world.settle()
+        if end == "lock":
+            world.shares.lock()
+        else:
+            await world.shares.cancel(session.id)
+        now = world.now(session)
+        assert now.state is (State.FAILED if end == "lock" else State.CANCELLED)
+        assert ("may have been saved" in now.hint) is hinted
+
+
+async def test_a_fault_of_ours_after_the_payload_left_is_unconfirmed(world: World) -> None:
+    """What became of it there does not depend on what went wrong here."""
+
+    async def broken(job: SendJob, control: SendControl) -> Ending:
+        control.enter(State.CONNECTED)
+        control.enter(State.AUTHENTICATED)
+        raise ValueError
+
+    world.sending.script = broken
+    session = world.shares.start_send(StartSend((SECRET,)))
+    await world.settle()
+    assert world.now(session).reason == "unconfirmed"
+
+
+async def test_a_send_that_is_overdue_after_the_payload_left_is_unconfirmed(world: World) -> None:
+    """The time is over, and that is not all there is to say."""
+    world.sending.script = handed_over
+    session = world.shares.start_send(StartSend((SECRET,)))
+    await world.settle()
+    await world.clock.advance(141)
+    now = world.now(session)
+    assert (now.state, now.reason) == (State.FAILED, "unconfirmed")
+    assert "may have been saved" in now.hint
 
 
 async def test_an_ended_session_is_kept_for_ten_minutes(world: World) -> None:

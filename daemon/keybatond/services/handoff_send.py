@@ -45,6 +45,7 @@ from keybaton_core.secret import SecretBytes
 from keybatond.errors import ShareFailed, ShareReason
 from keybatond.network_ports import Address, Discovery, TlsConnection, Transport
 from keybatond.ports import Clock, DeviceInfo, Entropy, Log
+from keybatond.services.handoff_redial import redial
 from keybatond.services.handoff_scope import Scope, briefly
 from keybatond.services.handoff_search import Search
 from keybatond.services.handoff_words import send_failed
@@ -98,6 +99,7 @@ class _Line:
 
     def __init__(self, candidate: Candidate, connection: TlsConnection) -> None:
         self.candidate = candidate
+        self.address = Address(*candidate.endpoint)
         self.connection = connection
         self.asks: asyncio.Queue[Ask] = asyncio.Queue()
         self.task: asyncio.Task[None] | None = None
@@ -230,18 +232,19 @@ class _Sending:
     async def _reconnect(self, number: int, line: _Line) -> None:
         until = self._clock.monotonic() + RECONNECT_SECONDS
         self._shut(line.connection)
+        fingerprint = line.connection.fingerprint
+        endpoints = dict.fromkeys([line.candidate.endpoint, *self._book.endpoints(fingerprint)])
+        addresses = [Address(*endpoint) for endpoint in endpoints]
         while self._clock.monotonic() < until:
-            try:
-                line.connection = await self._ports.transport.connect(
-                    Address(*line.candidate.endpoint),
-                    fingerprint=line.connection.fingerprint,
-                    timeout=CONNECT_SECONDS,
-                )
-            except ShareFailed:
-                await self._clock.sleep(RECONNECT_PAUSE_SECONDS)
-            else:
+            found = await redial(
+                self._ports.transport, fingerprint, addresses, timeout=CONNECT_SECONDS, shut=self._shut
+            )
+            if found is not None:
+                line.connection, line.address = found
+                self._control.show_peer(address=str(line.address))
                 self._feed(Reconnected(number))
                 return
+            await self._clock.sleep(RECONNECT_PAUSE_SECONDS)
         self._feed(Vanished(number))
 
     async def _last_word(self, line: _Line, ask: Ask) -> None:
@@ -325,7 +328,7 @@ class _Sending:
             self._connected = number is not None
             self._control.enter(State.CONNECTED if self._connected else State.SEEKING)
         if number is not None:
-            self._control.show_peer(address=str(Address(*self._lines[number].candidate.endpoint)))
+            self._control.show_peer(address=str(self._lines[number].address))
 
     def _do_proved(self, name: str) -> None:
         self._control.show_peer(name=name)
@@ -350,7 +353,7 @@ class _Sending:
     async def _say_end(self, line: _Line, path: str) -> None:
         # On a connection of its own: the line waits for the outcome, or still carries the payload.
         connection = await self._ports.transport.connect(
-            Address(*line.candidate.endpoint), fingerprint=line.connection.fingerprint, timeout=END_SECONDS
+            line.address, fingerprint=line.connection.fingerprint, timeout=END_SECONDS
         )
         self._closing.add(connection)
         await connection.request("POST", path, wire.encode_end("cancelled"), timeout=END_SECONDS)

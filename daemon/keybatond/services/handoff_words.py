@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keybatond.errors import ShareFailed, ShareReason
+from keybatond.services.share_session import UNCONFIRMED_HINT
 
 _SEND = {
     ShareReason.WRONG_CODE: "The code that was typed on the receiver was not this one. Nothing was handed over.",
@@ -14,7 +15,8 @@ _SEND = {
     ShareReason.NO_PEER: "No receiver was heard. Start one on the other device, or name it with --to.",
     ShareReason.EXPIRED: "A receiver was there, but no code was typed on it in time.",
     ShareReason.BUSY: "The receiver is busy with another share, or waits for another device.",
-    ShareReason.PEER_GONE: "The receiver is gone; nothing is known of what became of the share.",
+    ShareReason.PEER_GONE: "The receiver went away before it had taken anything. Nothing was saved there.",
+    ShareReason.UNCONFIRMED: UNCONFIRMED_HINT,
     ShareReason.WRONG_VERSION: "The receiver speaks another version of the protocol: bring both sides to the same version.",
     ShareReason.PHOTOSPHERE_ONLY: "Only a Photosphere receiver was heard: to hand over to it, use --photosphere.",
     ShareReason.PAYLOAD_INVALID: "The receiver refused a field and saved nothing; the two sides may be of different versions.",

@@ -29,7 +29,7 @@ from keybatond.network_ports import Address, Discovery, TlsConnection, Transport
 from keybatond.ports import Clock
 from keybatond.services.deadlines import within
 from keybatond.services.photosphere_find import Ears, Found
-from keybatond.services.share_session import Ending, SendControl, SendJob, State
+from keybatond.services.share_session import UNCONFIRMED_HINT, Ending, SendControl, SendJob, State
 
 CONNECT_SECONDS = 5.0
 RESOLVE_SECONDS = 5.0
@@ -129,8 +129,8 @@ class PhotosphereSend:
         connection = await self._connect(address, fingerprint)  # a receiver may serve one request per connection
         try:
             reply = await connection.request("POST", PAYLOAD_PATH, body, timeout=POST_SECONDS, limit=REPLY_MAX_BYTES)
-        except ShareFailed as error:
-            raise ShareFailed(error.reason, "The connection broke; whether the receiver has it is not known.") from None
+        except ShareFailed:
+            raise ShareFailed(ShareReason.UNCONFIRMED, UNCONFIRMED_HINT) from None
         finally:
             await connection.close()
         if reply.status == SUCCESS.status:

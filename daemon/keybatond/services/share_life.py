@@ -9,7 +9,7 @@ from typing import Any
 from keybatond.errors import ShareFailed, ShareReason
 from keybatond.ports import Clock, Log
 from keybatond.services.share_run import Run
-from keybatond.services.share_session import Ending, State
+from keybatond.services.share_session import UNCONFIRMED_HINT, Ending, State
 
 OVERDUE_SECONDS = 5  # a driver keeps its own deadline and knows the better reason; this one makes sure
 FAREWELL_SECONDS = 70  # after the outcome a receiver still answers the sender, who may ask for up to 60 s at a time
@@ -30,6 +30,8 @@ async def live(run: Run, drive: Callable[[], Coroutine[Any, Any, Ending]], clock
         await asyncio.wait({driver, guard}, return_when=asyncio.FIRST_COMPLETED)
         if driver.done():
             _conclude(run, driver, log)
+        elif run.handed_over:
+            run.end(State.FAILED, reason=ShareReason.UNCONFIRMED.value, hint=UNCONFIRMED_HINT)
         else:
             run.end(State.EXPIRED, reason=ShareReason.EXPIRED.value)
     finally:
@@ -60,8 +62,10 @@ def _conclude(run: Run, driver: asyncio.Future[Ending], log: Log) -> None:
         run.end(State.CANCELLED, reason=ShareReason.CANCELLED.value)
     except Exception as error:  # a fault of ours must not leave a session that never ends
         log.event("share_broken", session=run.session.id, error=type(error).__name__)
-        hint = "An internal error ended the share; the agent's log has more."
-        run.end(State.FAILED, reason=ShareReason.NETWORK.value, hint=hint)
+        why, hint = ShareReason.NETWORK, "An internal error ended the share; the agent's log has more."
+        if run.handed_over:
+            why, hint = ShareReason.UNCONFIRMED, UNCONFIRMED_HINT
+        run.end(State.FAILED, reason=why.value, hint=hint)
     else:
         reason = ShareReason.DECLINED.value if ending.state is State.DECLINED else ""
         run.end(ending.state, reason=reason, conflict=ending.conflict, hint=ending.hint)

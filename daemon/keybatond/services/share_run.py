@@ -14,9 +14,10 @@ from keybatond.services.share_view import Offer, Session
 
 WATCH_BACKLOG = 32  # snapshots that wait for one slow watcher; the oldest are dropped, the last never is
 _BEGINNING = {Role.SEND: State.SEEKING, Role.RECEIVE: State.ANNOUNCING}
-# Seconds that a state may last; the first ones share the session's own timeout. A Photosphere POST takes up to 60 s, and a
-# review as long on the other side.
-_PHASES = {State.AUTHENTICATED: 70.0, State.REVIEW: REVIEW_SECONDS, State.DELIVERED: REVIEW_SECONDS + 60.0}
+# Seconds that a state may last; the first ones share the session's own timeout. A Photosphere POST takes up to 60 s, a review
+# as long on the other side; a handoff's payload 30 s, and where its answer is lost 15 s and 60 s more until there is another.
+_PHASES = {State.AUTHENTICATED: 120.0, State.REVIEW: REVIEW_SECONDS, State.DELIVERED: REVIEW_SECONDS + 60.0}
+_HANDED_OVER = frozenset({State.AUTHENTICATED, State.DELIVERED})
 _AWAITS_CODE = frozenset({State.ANNOUNCING, State.CODE_NEEDED})
 
 
@@ -46,6 +47,11 @@ class Run:
     def ended(self) -> bool:
         """True once nothing can change any more."""
         return self.session.state in ENDED
+
+    @property
+    def handed_over(self) -> bool:
+        """True once the payload of a send may have left, and its receiver alone knows what becomes of it."""
+        return self.session.role is Role.SEND and self.session.state in _HANDED_OVER
 
     def _show(self, session: Session) -> None:
         if self.ended or session == self.session:

@@ -45,6 +45,8 @@ class State(enum.IntEnum):
     EXPIRED = 12
 
 
+UNCONFIRMED_HINT = "It had left and may have been saved: look on the other device before you send it again."
+
 ENDED = frozenset({State.SAVED, State.DECLINED, State.FAILED, State.CANCELLED, State.EXPIRED})
 
 # From each state of a role, where it may go without ending. Every state that has not ended may also go to any of ENDED.

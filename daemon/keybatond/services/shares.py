@@ -24,6 +24,7 @@ from keybatond.services.share_run import Run
 from keybatond.services.share_saving import ReceiveRun
 from keybatond.services.share_session import (
     SEEK_SECONDS,
+    UNCONFIRMED_HINT,
     Ending,
     ReceiveDriver,
     ReceiveJob,
@@ -290,7 +291,7 @@ class ShareService:
     def _end(self, run: Run, state: State, reason: ShareReason, hint: str = "") -> None:
         if run.ended:
             return
-        run.end(state, reason=reason.value, hint=hint)
+        run.end(state, reason=reason.value, hint=UNCONFIRMED_HINT if run.handed_over else hint)
         task = self._tasks.get(run.session.id)
         if task is not None:
             task.cancel()

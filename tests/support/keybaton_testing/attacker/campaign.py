@@ -145,6 +145,8 @@ def consistent(result: Result) -> Iterator[str]:
         yield f"the receiver's vault holds {sorted(result.vault)}"
     if ended_as(result.send) == "saved" and ended_as(result.receive) != "saved":
         yield "the sender says saved and the receiver does not"
+    if ended_as(result.receive) == "saved" and ended_as(result.send) not in ("saved", "unconfirmed", "absent"):
+        yield f"the receiver saved it, and the sender ended with {ended_as(result.send)}"
     for session in (result.send, result.receive):
         if session is not None and session.protocol != share_pb2.SHARE_PROTOCOL_KEYBATON:
             yield "a session changed its protocol"
@@ -154,9 +156,9 @@ def _misfits(ends: tuple[str, str], allowed: frozenset[str]) -> Iterator[str]:
     for side, end in zip(("sender", "receiver"), ends, strict=True):
         if end not in allowed:
             yield f"the {side} ended with {end}"
-    if "saved" in ends and ends != ("saved", "saved") and "peer-gone" not in allowed:
+    if "saved" in ends and ends != ("saved", "saved") and "unconfirmed" not in allowed:
         yield "one end says saved and the other does not"
-    if "saved" not in ends and not {"guesses-used-up", "wrong-code"} & set(ends) and "peer-gone" not in allowed:
+    if "saved" not in ends and not {"guesses-used-up", "wrong-code"} & set(ends) and "unconfirmed" not in allowed:
         yield "neither end says why it failed"
 
 

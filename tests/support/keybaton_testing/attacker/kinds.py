@@ -12,7 +12,7 @@ SAVED = frozenset({"saved"})
 # Where the attack spends guesses: whoever noticed says so, the other end may only know that nobody came in time.
 SPENT = frozenset({"saved", "guesses-used-up", "wrong-code", "no-peer", "expired", "busy"})
 # Where the attacker holds the only wire and cuts it after the payload has left: nothing is known of what became of it.
-CUT = SPENT | {"peer-gone"}
+CUT = SPENT | {"peer-gone", "unconfirmed"}
 # Where it alters what the ends say before they can prove anything, a hello may come to speak of another version.
 ALTERED = CUT | {"wrong-version"}
 
