@@ -11,6 +11,7 @@ import click
 from keybaton_cli import exits, output
 from keybaton_cli.failure import Failure, SessionFailure, UsageFailure, document
 from keybaton_cli.framework import App, LazyGroup, NoCommand
+from keybaton_cli.hot.failing import json_asked
 from keybaton_client.problem import ClientError
 
 _C = "keybaton_cli.commands."
@@ -172,7 +173,7 @@ cli = LazyGroup(
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    app = App(json=_json_asked(arguments))
+    app = App(json=json_asked(arguments))
     if "_KEYBATON_COMPLETE" in os.environ:
         from keybaton_cli.shells import register
 
@@ -202,6 +203,8 @@ def main(argv: list[str] | None = None) -> int:
         output.mute(sys.stdout)
         return exits.FAILED
     except OSError as error:
+        if error.errno == errno.ENOENT and error.filename is None:  # what getcwd(2) says
+            return _report(Failure("FILE_UNREADABLE", "The working directory has been removed."), app)
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         output.mute(sys.stdout)
@@ -209,14 +212,6 @@ def main(argv: list[str] | None = None) -> int:
         return exits.FAILED
     finally:
         app.close()
-
-
-def _json_asked(arguments: list[str]) -> bool:
-    if "--" in arguments:
-        arguments = arguments[: arguments.index("--")]
-    elif arguments[:1] == ["run"]:
-        return False  # what looks like an option may be the program's
-    return "--json" in arguments
 
 
 def _report(failure: ClientError, app: App) -> int:

@@ -186,9 +186,24 @@ def test_an_unknown_environment_is_an_error_that_names_the_nearest(place: Place,
 def test_a_locked_vault_exits_with_4(place: Place, bare: bool) -> None:
     """And says how to unlock it."""
     place.held.failure = KeybatonError(Reason.VAULT_LOCKED)
-    done = place.run("--", "echo", "started", bare=bare)
-    assert (done.returncode, done.stdout) == (4, "")
-    assert "keybaton unlock" in done.stderr
+    for arguments in (("--", "echo", "--json"), ("echo", "--json")):  # an option of the program's, not of ours
+        done = place.run(*arguments, bare=bare)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "keybaton unlock" in done.stderr
+
+
+@both_forms
+def test_a_working_directory_that_is_gone_is_told(place: Place, bare: bool) -> None:
+    """A sentence and exit code 1, no traceback."""
+    gone = place.folder / "gone"
+    gone.mkdir()
+    start = [sys.executable, "-IS", str(MAIN)] if bare else [sys.executable, "-c", THROUGH_CLICK]
+    script = 'rmdir "$PWD"; exec "$@"'
+    command = ["sh", "-c", script, "sh", *start, "run", "true"]
+    done = subprocess.run(command, cwd=gone, env=place.env, capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: The working directory has been removed." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @both_forms

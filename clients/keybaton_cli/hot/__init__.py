@@ -31,7 +31,7 @@ def main() -> None:
     except KeyboardInterrupt as interrupted:  # while modules were read; from then on each command line takes it itself
         from keybaton_cli.hot.failing import failed
 
-        posix._exit(failed(interrupted, "--json" in sys.argv))
+        posix._exit(failed(interrupted, sys.argv[1:]))
 
 
 def _serve() -> None:
@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> int | None:
     except (Exception, KeyboardInterrupt) as error:
         from keybaton_cli.hot.failing import failed
 
-        return failed(error, "--json" in arguments)
+        return failed(error, arguments)
 
 
 def parsed(

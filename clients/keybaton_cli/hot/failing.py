@@ -6,7 +6,16 @@ from keybaton_cli.failure import document
 from keybaton_client.problem import ClientError
 
 
-def failed(error: BaseException, json: bool) -> int:
+def json_asked(arguments: list[str]) -> bool:
+    """Whether a command line asks for JSON, as far as that can be told before it is read."""
+    if "--" in arguments:
+        arguments = arguments[: arguments.index("--")]
+    elif arguments[:1] == ["run"]:
+        return False  # what looks like an option may be the program's
+    return "--json" in arguments
+
+
+def failed(error: BaseException, arguments: list[str]) -> int:
     """The exit code of a command that `error` has ended, after saying why. Raises what is an error of this program."""
     if isinstance(error, BrokenPipeError):
         return 1  # the reader of our pipe has left; as click does
@@ -14,6 +23,7 @@ def failed(error: BaseException, json: bool) -> int:
         error = ClientError("INTERRUPTED", "Interrupted.")
     if not isinstance(error, ClientError):
         raise error
+    json = json_asked(arguments)
     try:
         if json:
             output.document({"error": document(error)})

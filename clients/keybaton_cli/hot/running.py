@@ -102,7 +102,10 @@ def _parsed(arguments: list[str]) -> tuple[str, list[str], bool, str, list[str]]
 
 def _project() -> "Project | None":
     """What the nearest keybaton.toml says, when it is there and nothing is wrong with it."""
-    folder = posix.getcwdb()
+    try:
+        folder = posix.getcwdb()
+    except OSError:  # it has been removed
+        return None
     for _ in range(_PARENTS_MAX):
         try:
             # O_NONBLOCK: what bears that name might be a FIFO.
