@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
+from keybaton_cli.commands import run_mount
 from keybaton_testing.processes import wait_until
 from keybaton_testing.run_place import MAIN, SECONDS, Place, run_place
 
@@ -67,6 +70,21 @@ def test_after_the_agreed_number_of_reads_nothing_is_served(place: Place) -> Non
     assert done.returncode == 1
     assert "No such file" in done.stderr
     assert done.stdout == ""
+
+
+def test_who_waits_for_a_writer_at_the_end_is_let_go(tmp_path: Path) -> None:
+    """A reader that opens the FIFO just before it is removed reads nothing, and does not wait for ever."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        run_mount._remove(path)
+        assert not path.exists()
+        waiting = select.poll()
+        waiting.register(reader, 0)
+        assert waiting.poll(0) == [(reader, select.POLLHUP)]  # there was a writer, and it has left
+    finally:
+        os.close(reader)
 
 
 def test_a_place_that_is_taken_is_left_alone(place: Place) -> None:

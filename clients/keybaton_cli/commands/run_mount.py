@@ -76,11 +76,14 @@ def _serve(data: bytes, place: Path, reads: int, alive: int, ours: int) -> None:
 
 
 def _remove(place: Path) -> None:
-    """Removes the FIFO, if it is one of this user's that bears the name."""
+    """Removes the FIFO, if it is one of this user's that bears the name. Whoever is just opening it reads nothing."""
     with contextlib.suppress(OSError):
         found = place.lstat()
         if stat.S_ISFIFO(found.st_mode) and found.st_uid == os.getuid():
+            # Both ends: it never blocks, and a reader that waits for a writer would otherwise wait for ever.
+            writer = os.open(place, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             place.unlink()
+            os.close(writer)
 
 
 class _Server:
