@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from keybaton_cli import output, prompts
+from keybaton_cli import output, prompts, whole_file
 from keybaton_cli.commands.env_values import create_option, env_option
 from keybaton_cli.dotenv import reading, writing
 from keybaton_cli.failure import Failure, UsageFailure
@@ -171,30 +170,13 @@ def export(app: App, path: str, environment: str | None, form: str, dialect: str
     where = place(app, environment)
     values = where.values()
     text = render(values, form, dialect)
-    write_private(Path(path), text.encode(), force=force)
-    if app.json:
-        output.document({"environment": where.environment, "path": path, "variables": len(values)})
-    else:
-        output.say(f"Wrote {output.count(len(values), 'variable')} of {where.environment} to {path}.")
-
-
-def write_private(path: Path, data: bytes, *, force: bool) -> None:
-    """Writes a file of mode 0600, whole or not at all. Failure FILE_EXISTS unless `force`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if force:
-                temporary.replace(path)
-            else:
-                os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        whole_file.write(Path(path), text.encode(), 0o600, replace=force)
     except FileExistsError:
         raise Failure("FILE_EXISTS", f"{path} exists.", "`--force` replaces it.") from None
     except OSError as error:
         raise Failure("STORAGE_FAILED", f"{path} cannot be written: {error.strerror}.") from None
+    if app.json:
+        output.document({"environment": where.environment, "path": path, "variables": len(values)})
+    else:
+        output.say(f"Wrote {output.count(len(values), 'variable')} of {where.environment} to {path}.")

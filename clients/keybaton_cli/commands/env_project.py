@@ -60,6 +60,9 @@ def init(app: App, name: str | None, no_import: bool, dialect: str | None, yes: 
             encoded = {key: value.encode() for key, value in values.items()}
             client.environments.change(project.id, environment, encoded, create=True)
         file.write(target, project.id, project.name)
+    except OSError as error:
+        client.environments.remove_project(project.id)
+        raise Failure("STORAGE_FAILED", f"{target} cannot be written: {error.strerror}.") from None
     except BaseException:
         client.environments.remove_project(project.id)
         raise
@@ -97,12 +100,23 @@ def see_that_git_ignores(folder: Path, paths: Sequence[Path]) -> tuple[list[str]
     tracked = [path.name for path in paths if _git(folder, "ls-files", "--error-unmatch", "--", path.name) == 0]
     missing = [path.name for path in paths if _git(folder, "check-ignore", "-q", "--no-index", "--", path.name) != 0]
     if missing:
-        ignore = folder / ".gitignore"
-        present = ignore.read_bytes() if ignore.exists() else b""
-        if present and not present.endswith(b"\n"):
-            present += b"\n"
-        ignore.write_bytes(present + "".join(f"/{name}\n" for name in missing).encode())
+        try:
+            _add_lines(folder / ".gitignore", [f"/{name}" for name in missing])
+        except OSError as error:
+            output.warn(
+                f".gitignore cannot be written: {error.strerror}. Have git ignore {', '.join(missing)} yourself"
+            )
+            return [], tracked
     return missing, tracked
+
+
+def _add_lines(path: Path, lines: Sequence[str]) -> None:
+    """At the end of a file, which is made where it is missing."""
+    with path.open("ab+") as stream:
+        stream.seek(0)
+        before = stream.read()
+        gap = "\n" if before and not before.endswith(b"\n") else ""
+        stream.write((gap + "".join(f"{line}\n" for line in lines)).encode())
 
 
 def _git(folder: Path, *arguments: str) -> int:

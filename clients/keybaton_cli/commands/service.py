@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-from keybaton_cli import output
+from keybaton_cli import output, whole_file
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App, command, pass_app
+from keybaton_cli.setup.files import config_folder
 from keybaton_client.start import agent_command
 
 UNIT = "keybatond.service"
@@ -28,9 +29,7 @@ def _template() -> str:
 
 
 def _target() -> Path:
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(config) if config.startswith("/") else Path.home() / ".config"
-    return base / "systemd" / "user" / UNIT
+    return config_folder() / "systemd" / "user" / UNIT
 
 
 def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +77,8 @@ def install(app: App) -> None:
     target = _target()
     _must("show-environment")  # asks whether there is a user manager, before anything is written
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write(target, text.replace(_PLACEHOLDER, f"ExecStart={_quoted(agent_command())}"))
+    unit = text.replace(_PLACEHOLDER, f"ExecStart={_quoted(agent_command())}")
+    whole_file.write(target, unit.encode(), 0o644, replace=True)
     _must("daemon-reload")
     _end_running(app)
     _must("enable", "--now", UNIT)
@@ -86,21 +86,6 @@ def install(app: App) -> None:
         output.document({"unit": str(target), "active": True})
     else:
         output.say(f"Installed {target}; the agent runs and starts at every login.")
-
-
-def _write(target: Path, text: str) -> None:
-    """Whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{UNIT}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _end_running(app: App) -> None:
@@ -117,7 +102,8 @@ def _end_running(app: App) -> None:
     except ClientError:
         return
     app.close()
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from keybaton_cli import whole_file
 from keybaton_cli.project.schema import FORMATS, Rule
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class _Reader:
 
 
 def write(path: Path, vault: str, name: str) -> None:
-    """Makes a new `keybaton.toml`. FileExistsError when there is one; never half-written (temporary name, fsync, link)."""
+    """Makes a new `keybaton.toml`. OSError; FileExistsError when there is one."""
     quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     text = (
         "# Which Keybaton vault holds this project's variables. Safe to commit: it holds no secret.\n"
@@ -217,13 +217,4 @@ def write(path: Path, vault: str, name: str) -> None:
         '# Short names for environments:\n# [aliases]\n# prod = "production"\n\n'
         '# What a variable must look like:\n# [schema.DATABASE_URL]\n# required = true\n# format = "url"\n'
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    whole_file.write(path, text.encode(), 0o644)

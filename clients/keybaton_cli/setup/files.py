@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
+from keybaton_cli import whole_file
 from keybaton_cli.failure import Failure
 
 FILE_MAX_BYTES = 1024 * 1024  # configuration that people edit; anything larger is a mistake
@@ -39,21 +38,11 @@ def replace(path: Path, before: str, after: str) -> None:
     if read(path) != before:
         raise Failure("CONFLICT", f"{path} was changed meanwhile.", "Run the command again.")
     target = Path(os.path.realpath(path))
-    temporary = ""
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else NEW_MODE
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(after)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
+        whole_file.write(target, after.encode(), mode, replace=True, exact=True)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink(missing_ok=True)
         raise Failure("STORAGE_FAILED", f"{path} cannot be written: {error.strerror}.") from None
 
 
