@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,6 +216,40 @@ def test_aws_profiles(keybaton: CommandLine, home: Path) -> None:
     assert keybaton("setup", "aws", "x", "--as", "a]b", "--yes").code == 2
 
 
+def test_an_aws_profile_is_known_however_it_is_written(keybaton: CommandLine, home: Path) -> None:
+    """A second section of the same profile would take the place of the first."""
+    path = home / ".aws/config"
+    path.parent.mkdir()
+    text = "[profile  'photos-s3']\nregion = x\n"
+    path.write_text(text)
+    assert keybaton("setup", "aws", "photos-s3", "--yes").code == 0
+    assert path.read_text() == text.replace("region", "credential_process = keybaton-aws-credentials photos-s3\nregion")
+    assert keybaton("setup", "aws", "other", "--as", "photos-s3", "--yes").code == 6
+    assert keybaton("setup", "aws", "--remove", "--as", "photos-s3", "--yes").code == 0
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(("name", "told"), [("a.b", "a.b"), ("a,b", '"a,b"'), ('a",b', '"a"",b"')])
+def test_a_name_with_a_comma_is_one_argument_for_kubectl(
+    keybaton: CommandLine, home: Path, name: str, told: str
+) -> None:
+    """kubectl splits what it is given as an argument of the plugin."""
+    for program, script in (("kubectl", MODERN_KUBECTL), ("keybaton-kubectl-credentials", "#!/bin/sh\n")):
+        (home / "bin" / program).write_text(script)
+        (home / "bin" / program).chmod(0o755)
+    assert keybaton("setup", "kubectl", name, "--as", "u", "--yes").code == 0
+    assert f"--exec-arg={told}\n" in (home / "told").read_text()
+
+
+MODERN_KUBECTL = """#!/bin/sh
+case "$*" in
+    *--help) echo "--exec-interactive-mode" ;;
+    "config view"*) echo '{"users": null}' ;;
+    *) printf '%s\\n' "$@" > "$HOME/told" ;;
+esac
+"""
+
+
 def test_ssh_turns_a_setting_that_is_off_on_and_serves_at_once(keybaton: CommandLine, home: Path) -> None:
     """The setting is changed in its place."""
     path = home / "config/keybaton/config.toml"
@@ -224,6 +259,27 @@ def test_ssh_turns_a_setting_that_is_off_on_and_serves_at_once(keybaton: Command
     assert path.read_text() == "idle_lock_minutes = 5\nssh_agent = true\n"
     assert keybaton("setup", "ssh", "--remove", "--yes").code == 0
     assert path.read_text() == "idle_lock_minutes = 5\n"
+
+
+def test_a_setting_in_a_file_with_crlf_is_found(keybaton: CommandLine, home: Path) -> None:
+    """Twice the same setting would keep the agent from starting."""
+    path = home / "config/keybaton/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"ssh_agent = false\r\nidle_lock_minutes = 5\r\n")
+    assert keybaton("setup", "ssh", "--yes").code == 0
+    assert path.read_text().count("ssh_agent") == 1
+    assert tomllib.loads(path.read_text()) == {"ssh_agent": True, "idle_lock_minutes": 5}
+
+
+def test_lines_around_the_block_of_ssh_stay_apart(keybaton: CommandLine, home: Path) -> None:
+    """Also where the person has taken the empty line before it away, or written more behind it."""
+    path = home / ".ssh/config"
+    path.parent.mkdir()
+    path.write_text("Host a\n    User b\n")
+    assert keybaton("setup", "ssh", "--yes").code == 0
+    path.write_text(path.read_text().replace("\n\n", "\n") + "Host c\n    User d\n")
+    assert keybaton("setup", "ssh", "--remove", "--yes").code == 0
+    assert path.read_text() == "Host a\n    User b\nHost c\n    User d\n"
 
 
 def test_ssh_agent_prints_what_a_shell_evaluates(keybaton: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,3 +395,6 @@ def test_a_key_that_was_added_and_removed_leaves_the_file_as_it_was(lines: list[
     less = ini.removed(more, section, "mine")
     empty = section in ini.sections(text) and not ini.has_entries(text, section)
     assert less.strip() == text.strip() or empty
+    if section not in ini.sections(text):
+        behind = "\n[behind]\nk = v\n"  # what somebody has added since then
+        assert ini.removed(more + behind, section, "mine") == text + behind

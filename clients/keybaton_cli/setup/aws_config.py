@@ -16,7 +16,7 @@ _KEY = "credential_process"
 
 def state() -> State:
     """Which profiles take their keys from the vault."""
-    profiles = [section.removeprefix("profile ") for section in _ours(files.read(_path()))]
+    profiles = [_profile(section) or section for section in _ours(files.read(_path()))]
     return State(installed("aws"), f"{files.shown(_path())}: {', '.join(profiles)}" if profiles else "")
 
 
@@ -25,8 +25,8 @@ def add(name: str, label: str) -> Plan:
     if not name:
         raise UsageFailure("A secret is needed.", "`keybaton setup aws NAME [--as PROFILE]`")
     profile = label or name
-    section = _section(profile)
     text = files.read(_path())
+    section = next((known for known in ini.sections(text) if _profile(known) == profile), None) or _section(profile)
     value = f"{shlex.quote(helper(PROGRAM))} {shlex.quote(name)}"
     there = ini.value(text, section, _KEY)
     if there == value:
@@ -53,7 +53,7 @@ def remove(name: str, label: str) -> Plan:
     text = after = files.read(_path())
     lines: list[str] = []
     for section, value in _ours(text).items():
-        if label and section != _section(label):
+        if label and _profile(section) != label:
             continue
         if name and shlex.split(value)[1:] != [name]:
             continue
@@ -76,6 +76,17 @@ def _ours(text: str) -> dict[str, str]:
         if words and Path(words[0]).name == PROGRAM:
             found[section] = value
     return found
+
+
+def _profile(section: str) -> str | None:
+    """The profile that a section describes: its name may be quoted."""
+    try:
+        words = shlex.split(section)
+    except ValueError:
+        return None
+    if words == ["default"]:
+        return "default"
+    return words[1] if len(words) == 2 and words[0] == "profile" else None
 
 
 def _section(profile: str) -> str:

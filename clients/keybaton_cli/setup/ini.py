@@ -55,9 +55,8 @@ def removed(text: str, section: str, key: str) -> str:
         return kept
     lines = kept.splitlines(keepends=True)
     at = next(at for at, line in enumerate(lines) if (found := _HEADER.match(line)) and found[1] == section)
-    end = at + 1 + len(_lines_of(kept, section))
     start = at - 1 if at and not lines[at - 1].strip() else at
-    return "".join(lines[:start] + lines[end:])
+    return "".join(lines[:start] + lines[at + 1 :])
 
 
 def _lines_of(text: str, section: str) -> list[int]:

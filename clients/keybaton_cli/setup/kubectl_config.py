@@ -44,13 +44,18 @@ def add(name: str, label: str) -> Plan:
 
 def _commands(user: str, name: str) -> list[list[str]]:
     """What kubectl is told, one after the other."""
-    written = ["config", "set-credentials", user, f"--exec-command={helper(PROGRAM)}", f"--exec-arg={name}"]
+    written = ["config", "set-credentials", user, f"--exec-command={helper(PROGRAM)}", f"--exec-arg={_listed(name)}"]
     if "--exec-interactive-mode" in _run("config", "set-credentials", "--help"):
         return [[*written, f"--exec-api-version={_GROUP}/v1", "--exec-interactive-mode=Never"]]
     # kubectl before 1.26 cannot write the mode that version v1 demands, and 1.20 as built by Debian 12 crashes when
     # `set-credentials` has to make a user: it is made with a property that the second command takes out again.
     made = ["config", "set", f"users.{user}.username", user]
     return [made, [*written, "--username=", f"--exec-api-version={_GROUP}/v1beta1"]]
+
+
+def _listed(name: str) -> str:
+    """One value of an option that takes a list: kubectl reads it as a line of CSV."""
+    return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
 
 
 def _write(user: str, commands: list[list[str]]) -> None:

@@ -17,7 +17,7 @@ from keybaton_client.locate import default_socket
 
 _BEGIN = "# keybaton setup ssh: begin"
 _END = "# keybaton setup ssh: end"
-_SETTING = re.compile(r"^[ \t]*ssh_agent[ \t]*=[ \t]*(true|false)[ \t]*(#.*)?$", re.MULTILINE)
+_SETTING = re.compile(r"^[ \t]*ssh_agent[ \t]*=[ \t]*(true|false)[ \t\r]*(#.*)?$", re.MULTILINE)
 
 
 def state() -> State:
@@ -64,7 +64,9 @@ def remove(name: str, label: str) -> Plan:
         block, end, behind = rest.partition(_END)
         if not end:
             raise Failure("FILE_UNREADABLE", f"{files.shown(_path())}: the line {_END!r} is missing.", "Put it back.")
-        after = before.removesuffix("\n") + behind.removeprefix("\n")
+        if before.endswith("\n\n"):
+            before = before[:-1]  # the empty line that `add` made
+        after = before + behind.removeprefix("\n")
         apply = partial(files.replace, _path(), text, after)
         lines = (_BEGIN, *block.strip("\n").split("\n"), _END)
         steps.append(Step(files.shown(_path()), lines, apply, removes=True))
