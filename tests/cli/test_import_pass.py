@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_cli.importers import ImportedItem, ImportProblem, open_source
+from keybaton_cli.importers import ImportedItem, ImportProblem, open_source, pass_store
 from keybaton_testing.require import require
 
 ENTRIES = {
@@ -77,6 +77,20 @@ def test_a_store_of_the_real_pass_is_imported(store: Path) -> None:
         "keys/server": ("note", {"value": ENTRIES["keys/server"].removesuffix("\n")}),
         "umlaut/ö": ("plain", {"value": "pässwort"}),
     }
+
+
+def test_what_is_too_long_or_no_file_is_a_problem_of_its_own(store: Path) -> None:
+    """Some kilobytes that would unpack to many megabytes are given up at the limit; a FIFO is not waited for."""
+    sealed = ["--encrypt", "--recipient", "test@example.invalid", "--output", str(store / "bomb.gpg")]
+    _run(["gpg", "--batch", "--trust-model", "always", *sealed], "x" * 20_000_000)
+    os.mkfifo(store / "pipe.gpg")
+    assert (store / "bomb.gpg").stat().st_size < 100_000
+    found = {
+        item.where: item for item in open_source(str(store), io.BytesIO()).items if isinstance(item, ImportProblem)
+    }
+    assert found["bomb"].problem == f"is longer than {pass_store.ENTRY_MAX_BYTES} bytes"
+    assert found["pipe"].problem == "is no file"
+    assert len(found) == 2
 
 
 def test_an_entry_that_cannot_be_decrypted_does_not_stop_the_others(store: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from keybaton_cli.importers import (
     pass_store,
     photosphere,
 )
+from keybaton_cli.importers.model import free_name
 from keybaton_cli.secret_types import SECRET_TYPES
 
 
@@ -236,6 +238,20 @@ def test_both_layouts_of_a_photosphere_vault_are_read(tmp_path: Path, layout: st
     assert problems(items)[0] == "bad: its value is not JSON of S3 credentials"
 
 
+def test_what_is_no_file_in_a_photosphere_vault_is_a_problem(tmp_path: Path) -> None:
+    """A FIFO, which nobody will ever write to, and a folder, both with the right kind of name."""
+    (tmp_path / "geo.json").write_text(json.dumps(PHOTOSPHERE[2]))
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "sub.json").mkdir()
+    assert problems(list(open_source(str(tmp_path), io.BytesIO()).items)) == [
+        "pipe.json: is not a secret",
+        "sub.json: is not a secret",
+    ]
+    (tmp_path / "geo.json").unlink()
+    with pytest.raises(ImportRefused):
+        open_source(str(tmp_path), io.BytesIO())
+
+
 def test_a_photosphere_file_is_told_without_its_folder(tmp_path: Path) -> None:
     """vault.json itself, one secret's file, and either from standard input."""
     whole = json.dumps({one["name"]: one for one in PHOTOSPHERE})
@@ -280,6 +296,26 @@ def test_a_bitwarden_export_becomes_logins_notes_and_keys() -> None:
         "box": ("ssh-key", {"privateKey": "PRIV", "publicKey": "PUB"}),
     }
     assert problems(items) == ["Gone: is in the trash", "New: is of a kind that is not known", "item 9: is not an item"]
+
+
+class Counted(dict[str, int]):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.asked += 1
+        return super().__contains__(key)
+
+
+def test_many_items_of_one_name_get_a_number_each_without_a_search() -> None:
+    """Names that another item has of itself are passed over."""
+    taken = Counted({"a (3)": 2})
+    assert [free_name("a", taken) for _ in range(4)] == ["a", "a (2)", "a (4)", "a (5)"]
+    assert [free_name("a", taken, "me") for _ in range(2)] == ["a (me)", "a (6)"]
+    names = {free_name("b", taken) for _ in range(1000)}
+    assert len(names) == 1000
+    assert taken.asked < 4000
 
 
 def test_an_encrypted_export_is_refused_with_what_to_do() -> None:
@@ -359,7 +395,7 @@ def test_any_lines_are_items_or_problems(lines: list[bytes]) -> None:
 @given(st.text(max_size=80), st.text(min_size=1, max_size=10))
 def test_any_content_of_a_pass_entry_becomes_items(content: str, name: str) -> None:
     """Whatever stands in an entry, nothing of it is lost: each line of it is in one of the items."""
-    items = list(pass_store.items_of(name, content, set()))
+    items = list(pass_store.items_of(name, content, {}))
     sound(items)
     taken = b"\n".join(
         value for item in items if isinstance(item, ImportedItem) for value in item.fields.values()

@@ -35,7 +35,7 @@ def read(parsed: Any) -> Iterator[Found]:
     items = parsed.get("items") if isinstance(parsed, dict) else None
     if not isinstance(items, list):
         raise ImportRefused("The file is not a Bitwarden export.")
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for number, item in enumerate(items, 1):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             yield ImportProblem(f"item {number}", "is not an item")
@@ -45,7 +45,7 @@ def read(parsed: Any) -> Iterator[Found]:
             yield from _item(item, taken)
 
 
-def _item(item: dict[str, Any], taken: set[str]) -> Iterator[Found]:
+def _item(item: dict[str, Any], taken: dict[str, int]) -> Iterator[Found]:
     kind, title = item.get("type"), item["name"].strip()
     rest = _rest(item)
     if kind == LOGIN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -121,19 +121,16 @@ def printable(text: str, limit: int = 64) -> str:
     return kept[:limit] or "(no name)"
 
 
-def free_name(name: str, taken: set[str], also: str = "") -> str:
-    """`name`, or with `also` or a number in brackets when an earlier item has it; remembers the result in `taken`."""
-    candidates = _candidates(name, also)
-    found = next(candidate for candidate in candidates if candidate not in taken)
-    taken.add(found)
+def free_name(name: str, taken: dict[str, int], also: str = "") -> str:
+    """`name`, or with `also` or a number in brackets when an earlier item has it; remembers the result in `taken`.
+
+    `taken` holds for each name the number to go on with, so that many items of one name take no longer than others.
+    """
+    found = name
+    if name in taken and also:
+        found = f"{name} ({also})"
+    while found in taken:
+        found = f"{name} ({taken[name]})"
+        taken[name] += 1
+    taken[found] = 2
     return found
-
-
-def _candidates(name: str, also: str) -> Iterator[str]:
-    yield name
-    if also:
-        yield f"{name} ({also})"
-    number = 2
-    while True:
-        yield f"{name} ({number})"
-        number += 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +58,7 @@ def entries(store: Path) -> list[Path]:
 
 def read(store: Path, files: list[Path]) -> Iterator[Found]:
     """The items of `files`, each decrypted when it is its turn; a file that gpg cannot decrypt is a problem of its own."""
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for path in files:
         name = path.relative_to(store).as_posix().removesuffix(".gpg")
         try:
@@ -75,26 +74,30 @@ class _Undecrypted(Exception):
 
 
 def _decrypted(path: Path) -> str:
-    options = shlex.split(os.environ.get("PASSWORD_STORE_GPG_OPTS", ""))
-    command = ["gpg", *options, "--quiet", "--yes", "--batch", "--decrypt", str(path.absolute())]
+    if not path.is_file():
+        raise _Undecrypted("is no file")
+    options = os.environ.get("PASSWORD_STORE_GPG_OPTS", "").split()  # as the shell that pass is written in splits them
+    # A short file may unpack to any length.
+    limit = ["--max-output", str(ENTRY_MAX_BYTES)]
+    command = ["gpg", *options, *limit, "--quiet", "--yes", "--batch", "--decrypt", str(path.absolute())]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=GPG_SECONDS, check=False)
     except FileNotFoundError:
         raise ImportRefused("gpg is not installed, so the store cannot be decrypted.") from None
     except subprocess.TimeoutExpired:
         raise _Undecrypted(f"gpg did not answer within {GPG_SECONDS:.0f} s") from None
+    if b"--max-output" in done.stderr:
+        raise _Undecrypted(f"is longer than {ENTRY_MAX_BYTES} bytes")
     if done.returncode != 0:
         missing_key = b"No secret key" in done.stderr
         raise _Undecrypted("there is no secret key for it" if missing_key else "gpg cannot decrypt it")
-    if len(done.stdout) > ENTRY_MAX_BYTES:
-        raise _Undecrypted(f"is longer than {ENTRY_MAX_BYTES} bytes")
     try:
         return done.stdout.decode()
     except UnicodeDecodeError:
         raise _Undecrypted("is not UTF-8 text") from None
 
 
-def items_of(name: str, content: str, taken: set[str]) -> Iterator[Found]:
+def items_of(name: str, content: str, taken: dict[str, int]) -> Iterator[Found]:
     """What one entry becomes; its name is made free among `taken`."""
     password, *lines = content.split("\n")
     fields: dict[str, str] = {}

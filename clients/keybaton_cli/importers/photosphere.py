@@ -66,6 +66,8 @@ def read_parsed(parsed: Any) -> Iterator[Found]:
 
 
 def _parsed(path: Path) -> Any:
+    if not path.is_file():  # a FIFO would wait for a writer
+        return None
     try:
         with path.open("rb") as file:
             data = file.read(FILE_MAX_BYTES + 1)
