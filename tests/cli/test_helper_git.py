@@ -99,6 +99,18 @@ def test_a_login_that_says_another_place_is_not_used(helpers: Helpers) -> None:
     assert helpers.git("get", GIT_QUERY).stdout == b""
 
 
+@pytest.mark.parametrize("name", ["git:https://git.example", "git:https://git.example b"])
+def test_what_somebody_has_stored_by_hand_is_never_replaced(helpers: Helpers, name: str) -> None:
+    """Neither a secret of another type nor a login of another place, though it has the name that the login would get."""
+    helpers.agent.put_secret("git:https://git.example", "login", username="a", password="p", url="https://git.example")
+    for kind, fields in (("token", {"value": "t"}), ("login", {"username": "b", "password": "x", "url": "https://b"})):
+        helpers.agent.put_secret(name, kind, **fields)
+        done = helpers.git("store", GIT_QUERY.strip() + b"\nusername=b\npassword=new\n\n")
+        assert done.returncode == 1
+        assert name.encode() in done.stderr
+        assert {key: helpers.agent.field(name, key).decode() for key in fields} == fields
+
+
 @pytest.mark.parametrize(
     "request_",
     [

@@ -6,6 +6,7 @@ lone `%`. `url` holds the place as it is; a login in which it says something els
 """
 
 from keybaton_cli.helpers.vault import Vault
+from keybaton_client.problem import ClientError
 
 
 def escaped(text: str) -> str:
@@ -43,11 +44,14 @@ class Logins:
         return None
 
     def store(self, place: str, username: str, password: str, *, only: bool = False) -> None:
-        """Keeps a login; another user's stays beside it, unless a place can have `only` one. What is known is not written."""
+        """Keeps a login; another user's stays beside it, unless a place can have `only` one. What is known is not written.
+
+        ClientError NAME_TAKEN where something else has its name.
+        """
         base, own = self._names(place, username)
-        there = self._get(base, place)
+        there = self._replaceable(base, place)
         if there is not None and there.username != username and not only:
-            base, there = own, self._get(own, place)
+            base, there = own, self._replaceable(own, place)
         if there is not None and (there.username, there.password) == (username, password):
             return
         kept = there.values if there is not None else {}
@@ -82,6 +86,17 @@ class Logins:
     def _names(self, place: str, username: str | None) -> list[str]:
         base = f"{self._prefix}:{escaped(place)}"
         return [base] if username is None else [base, f"{base} {escaped(username) or '%'}"]
+
+    def _replaceable(self, name: str, place: str) -> Login | None:
+        """The login that has the name; ClientError for anything else that has it, which somebody has stored by hand."""
+        login = self._get(name, place)
+        if login is None and self._vault.get(name) is not None:
+            raise ClientError(
+                "NAME_TAKEN",
+                f"The vault has {name}, which is no login for this place; it was left as it is.",
+                "`keybaton secrets edit NAME --rename OTHER` makes room.",
+            )
+        return login
 
     def _get(self, name: str, place: str) -> Login | None:
         secret = self._vault.get(name)
