@@ -139,6 +139,15 @@ def test_every_kind_of_hijacking_name_is_known() -> None:
     """Those of the dynamic loader, of interpreters, of git, and of where programs look for their configuration."""
     for name in (b"PATH", b"LD_AUDIT", b"PYTHONSTARTUP", b"PERL5OPT", b"GIT_CONFIG_COUNT", b"HOME", b"XDG_CONFIG_HOME"):
         assert hijacks(name)
+    for name in (
+        b"MAKEFILES",
+        b"DOTNET_STARTUP_HOOKS",
+        b"PYTHONPYCACHEPREFIX",
+        b"TAR_OPTIONS",
+        b"LUA_INIT_5_4",
+        b"VIMINIT",
+    ):
+        assert hijacks(name)
     for name in (b"DATABASE_URL", b"PATHS", b"MY_LD_PRELOAD", b"NODE_ENV"):
         assert not hijacks(name)
     with pytest.raises(ClientError):
