@@ -18,6 +18,8 @@ CLIENT_REASONS: dict[str, int] = {
     "DEADLINE_EXCEEDED": TIMED_OUT,
     "PROTOCOL": FAILED,  # what answers on the socket does not speak as an agent does
     "INTERRUPTED": INTERRUPTED,
+    "NO_CLIPBOARD": FAILED,
+    "NO_SYSTEMD": FAILED,
 }
 
 # Reasons in the ErrorInfo of the agent's errors.
