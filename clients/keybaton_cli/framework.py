@@ -57,6 +57,11 @@ def _keep_socket(context: click.Context, _parameter: click.Parameter, value: str
         context.ensure_object(App).socket = value
 
 
+def is_descriptor(text: str) -> bool:
+    """Whether `text` can be the number of a file descriptor."""
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
 class Descriptor(_NumberType):
     """The number of an open file descriptor."""
 
@@ -65,7 +70,7 @@ class Descriptor(_NumberType):
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
         """The number; anything but digits is a usage error."""
         text = str(value)
-        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        if not is_descriptor(text):
             self.fail(f"{text!r} is not the number of a file descriptor.", parameter, context)
         return int(text)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keybaton_api.agent.v1 import common_pb2
 from keybaton_cli import output
-from keybaton_cli.secret_types import LINKS, spec_of
+from keybaton_cli.secret_types import LINKS, SECRET_TYPES, spec_of
 
 SECRET = common_pb2.ITEM_KIND_SECRET
 DATABASE = common_pb2.ITEM_KIND_DATABASE
@@ -36,8 +36,6 @@ def fields_of(item: common_pb2.Item) -> dict[str, bytes]:
 
 
 def _place(secret_type: str, key: str) -> int:
-    from keybaton_cli.secret_types import SECRET_TYPES
-
     names = [spec.name for spec in SECRET_TYPES.get(secret_type, ())]
     return names.index(key) if key in names else len(names)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from keybaton_cli import output
 from keybaton_cli.failure import Failure, UsageFailure
+from keybaton_cli.framework import is_descriptor
 from keybaton_cli.items import hidden
 from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec, field_names, main_field, spec_of
 
@@ -19,8 +20,6 @@ _LINE_MAX_BYTES = 4096
 
 def read_descriptor(number: int, option: str, limit: int = _INPUT_MAX_BYTES) -> bytes:
     """Everything from an open descriptor, up to `limit` bytes. UsageFailure when it is not open for reading."""
-    if number < 0:
-        raise UsageFailure(f"{option}: {number} is no file descriptor.")
     try:
         return _up_to(limit, number)
     except OSError as error:
@@ -95,7 +94,7 @@ def given_fields(
         output.warn("values after --field can be read by other programs of this user; --field-fd keeps them private")
     for text in described:
         key, equals, number = text.partition("=")
-        if not equals or not key or not number.isascii() or not number.isdigit():
+        if not equals or not key or not is_descriptor(number):
             raise UsageFailure("--field-fd takes KEY=N, N being the number of an open file descriptor.")
         _take(fields, key, without_newline(read_descriptor(int(number), "--field-fd")))
     for text in filed:

@@ -139,6 +139,7 @@ def test_a_key_that_is_no_pem_is_stored_with_a_warning(agent: FakeAgent, run: Co
         (("--type", "nonsense"), "nonsense"),
         (("--type", "plain", "--field", "novalue"), "KEY=VALUE"),
         (("--type", "plain", "--field-fd", "value=999"), "999"),
+        (("--type", "plain", "--field-fd", "value=99999999999999999999"), "--field-fd takes KEY=N"),
         (("--type", "plain", "--field", "value=a", "--field", "value=b"), "twice"),
     ],
 )

@@ -84,7 +84,7 @@ def backup(app: App, file: str, passphrase_fd: int | None) -> None:
     if app.json:
         output.document({"file": str(target), "items": items})
     else:
-        output.say(f"{output.count(items, 'item')} backed up to {file}.")
+        output.say(f"{output.count(items, 'item')} backed up to {output.printable(file)}.")
 
 
 def _demand_unlocked(info: agent_pb2.AgentInfo) -> None:
@@ -110,6 +110,8 @@ def restore(
     app: App, file: str, passphrase_fd: int | None, keystore: str | None, new_passphrase_fd: int | None, replace: bool
 ) -> None:
     """Take the vault from a backup. A vault that is there is kept beside it, and only with --replace."""
+    if new_passphrase_fd is not None and keystore not in {None, "passphrase"}:
+        raise click.UsageError(f"--new-passphrase-fd does not go with --keystore {keystore}.")
     client = app.client()
     info = client.agent.info()
     exists = info.vault_state != agent_pb2.VAULT_STATE_ABSENT
