@@ -192,7 +192,7 @@ class Review:
             except ClientError as error:
                 if error.reason != "INVALID_ARGUMENT":
                     raise
-                output.note(error.message)
+                output.note(output.printable(error.message))
 
     def _send(self, session: share_pb2.Session, draft: _Draft, asker: Asker) -> None:
         """Hands in the decision; what changed in the vault meanwhile, or is refused, is asked again."""
@@ -201,11 +201,11 @@ class Review:
                 self._app.client().shares.review(_request(session, draft))
             except ClientError as error:
                 if error.reason == "CONFLICT" and self._on_conflict is None:
-                    output.note(error.message)
+                    output.note(output.printable(error.message))
                     _reopen(draft, error.data)
                     self._resolve(draft, asker)
                 elif error.reason == "INVALID_ARGUMENT":
-                    output.note(error.message)
+                    output.note(output.printable(error.message))
                     _reopen(draft, {})
                     self._edit(draft, asker)
                     self._resolve(draft, asker)

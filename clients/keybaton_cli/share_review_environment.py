@@ -63,7 +63,7 @@ class EnvironmentReview:
             except ClientError as error:
                 if error.reason not in {"CONFLICT", "INVALID_ARGUMENT"}:
                     raise
-                output.note(error.message)
+                output.note(output.printable(error.message))
                 offer = self._now(session.id)
                 draft.choices.clear()
             else:

@@ -22,7 +22,7 @@ DIFFERENCES_SHOWN = 10
 
 def read_dotenv(app: App, path: str, dialect: str | None) -> dict[str, str]:
     """Variables of a `.env` file (`-`: standard input). Where the dialects differ, asks or wants `--dialect`. Failure."""
-    shown = "standard input" if path == "-" else path
+    shown = "standard input" if path == "-" else output.printable(path)
     try:
         if path == "-":
             data = sys.stdin.buffer.read(reading.FILE_MAX_BYTES + 1)
@@ -120,8 +120,10 @@ def import_file(
 
 def render(values: Mapping[str, str], form: str, dialect: str | None) -> str:
     """Variables in one of the formats. Failure where it cannot carry a value."""
+    if dialect and form != "dotenv":
+        raise UsageFailure("--dialect belongs to --format dotenv.")
     try:
-        if form == "dotenv" and dialect:
+        if dialect:
             return writing.dotenv(values, (dialect,))
         return writing.FORMATS[form](values)
     except writing.CannotCarry as refused:
@@ -179,4 +181,4 @@ def export(app: App, path: str, environment: str | None, form: str, dialect: str
     if app.json:
         output.document({"environment": where.environment, "path": path, "variables": len(values)})
     else:
-        output.say(f"Wrote {output.count(len(values), 'variable')} of {where.environment} to {path}.")
+        output.say(f"Wrote {output.count(len(values), 'variable')} of {where.environment} to {output.printable(path)}.")

@@ -214,9 +214,11 @@ def check(app: App, environment: str | None) -> int:
     else:
         for name, found in findings.items():
             for finding in found:
-                output.say(f"{name}: {finding}")
+                output.say(f"{name}: {output.printable(str(finding))}")
         if not where.project.rules:
-            output.note(f"{where.project.path} has no schema: nothing to hold the variables against.")
+            output.note(
+                f"{output.printable(str(where.project.path))} has no schema: nothing to hold the variables against."
+            )
         elif not any(findings.values()):
             output.say(f"{output.count(len(names), 'environment')}: everything fits the schema.")
     return 1 if any(findings.values()) else 0
@@ -237,13 +239,13 @@ def example(app: App) -> None:
         rule = project.rules.get(name)
         if rule is not None:
             for line in rule.description.splitlines():
-                output.say(f"# {line}")
+                output.say(f"# {output.printable(line)}")
             wants = [
                 *(["required"] if rule.required else []),
                 *([f"format: {rule.format}"] if rule.format else []),
                 *([f"one of: {', '.join(rule.enum)}"] if rule.enum else []),
             ]
             if wants:
-                output.say("# " + "; ".join(wants))
+                output.say("# " + output.printable("; ".join(wants)))
         default = rule.default if rule is not None and rule.default is not None else ""
         output.say(render({name: default}, "dotenv", None).rstrip("\n"))

@@ -64,5 +64,5 @@ def _opened(app: App, info: agent_pb2.AgentInfo, passphrase_fd: int | None) -> a
         except ClientError as error:
             if error.reason != "WRONG_PASSPHRASE" or not left:
                 raise
-            output.note(f"{error.message} {output.count(left, 'try')} left.")
+            output.note(f"{output.printable(error.message)} {output.count(left, 'try')} left.")
     raise AssertionError("the last try returns or raises")

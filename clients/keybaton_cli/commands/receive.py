@@ -84,7 +84,7 @@ class _CodeQuestion:
             except ClientError as error:
                 if error.reason != "INVALID_CODE":
                     raise
-                output.note(error.message)
+                output.note(output.printable(error.message))
             else:
                 return
 

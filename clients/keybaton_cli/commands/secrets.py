@@ -183,7 +183,10 @@ def view(app: App, name: str, reveal: bool, field: str | None, copy: bool) -> No
                 ("name", output.printable(item.ref.name)),
                 ("type", output.printable(item.secret.type)),
                 ("changed", f"{output.when(item.updated_at_ms)} (version {item.version})"),
-                *((key, shown(item.secret.type, key, value, reveal)) for key, value in fields.items()),
+                *(
+                    (output.printable(key), shown(item.secret.type, key, value, reveal))
+                    for key, value in fields.items()
+                ),
             ]
         )
 

@@ -85,7 +85,7 @@ def install(app: App) -> None:
     if app.json:
         output.document({"unit": str(target), "active": True})
     else:
-        output.say(f"Installed {target}; the agent runs and starts at every login.")
+        output.say(f"Installed {output.printable(str(target))}; the agent runs and starts at every login.")
 
 
 def _end_running(app: App) -> None:
@@ -122,7 +122,7 @@ def uninstall(app: App) -> None:
     if app.json:
         output.document({"unit": str(target), "removed": existed})
     else:
-        output.say(f"Removed {target}." if existed else "The unit is not installed.")
+        output.say(f"Removed {output.printable(str(target))}." if existed else "The unit is not installed.")
 
 
 @command("status", examples=("keybaton service status",))
@@ -136,7 +136,11 @@ def status(app: App) -> None:
         output.document({"unit": str(target), "installed": target.exists(), "enabled": enabled, "active": active})
         return
     output.pairs(
-        [("unit", str(target) if target.exists() else "not installed"), ("enabled", enabled), ("active", active)]
+        [
+            ("unit", output.printable(str(target)) if target.exists() else "not installed"),
+            ("enabled", enabled),
+            ("active", active),
+        ]
     )
     if not target.exists():
         output.hint("`keybaton service install` starts the agent at login.")
