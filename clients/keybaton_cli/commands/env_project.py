@@ -216,9 +216,7 @@ def check(app: App, environment: str | None) -> int:
             for finding in found:
                 output.say(f"{name}: {output.printable(str(finding))}")
         if not where.project.rules:
-            output.note(
-                f"{output.printable(str(where.project.path))} has no schema: nothing to hold the variables against."
-            )
+            output.note(f"{output.printable(where.project.path)} has no schema: nothing to hold the variables against.")
         elif not any(findings.values()):
             output.say(f"{output.count(len(names), 'environment')}: everything fits the schema.")
     return 1 if any(findings.values()) else 0

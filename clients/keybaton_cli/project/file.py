@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from keybaton_cli import whole_file
 from keybaton_cli.project.schema import FORMATS, Rule
 
 if TYPE_CHECKING:
@@ -210,6 +209,8 @@ class _Reader:
 
 def write(path: Path, vault: str, name: str) -> None:
     """Makes a new `keybaton.toml`. OSError; FileExistsError when there is one."""
+    from keybaton_cli import whole_file  # `keybaton run` only reads
+
     quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     text = (
         "# Which Keybaton vault holds this project's variables. Safe to commit: it holds no secret.\n"
