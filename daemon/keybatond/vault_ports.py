@@ -28,6 +28,9 @@ class VaultReader(Protocol):
     def live(self, tag: bytes) -> Row | None:
         """The item that has this tag now."""
 
+    def misfiled(self, tag: bytes) -> bool:
+        """Whether rows near where this tag would be found are not filed under their own: then it may be there all the same."""
+
     def removed(self, tag: bytes) -> Row | None:
         """The latest removal of an item that had this tag when it was removed."""
 

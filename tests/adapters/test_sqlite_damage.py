@@ -32,6 +32,8 @@ from keybatond.services.vault import PutMode
 PAGE = 4096
 HEAD_BYTES = 100  # of SQLite's own header
 FLIPS_OF_A_PAGE = 12
+INTERIOR, LEAF = 2, 10  # kinds of pages of an index, https://www.sqlite.org/fileformat.html, section 1.6
+INDEXED = 500  # items; their tags fill several pages
 NAMES = [f"n{number}" for number in range(12)]
 
 
@@ -71,7 +73,7 @@ async def look(path: Path) -> tuple[Reason | None, set[str], list[str]]:
             try:
                 assert value_of(vault.get(secret(name).ref)) == f"value of {name}"
             except KeybatonError as error:
-                assert error.reason in {Reason.VAULT_DAMAGED, Reason.NOT_FOUND}
+                assert error.reason is Reason.VAULT_DAMAGED
                 missing.add(name)
         with contextlib.suppress(KeybatonError):
             listed, _ = vault.list()
@@ -106,6 +108,44 @@ class TestDamage:
             told += reason is not None or bool(findings)
             shutil.rmtree(copy.parent)
         assert told > len(offsets) // 4
+
+    async def test_a_tag_that_changed_on_the_disk_is_damage_and_never_not_found(self, path: Path) -> None:
+        """Wherever the bit is, in a leaf of the index or above; what is really not there is NOT_FOUND while the file is sound."""
+        vault = await made_vault(path)
+        refs = [secret(f"n{number}").ref for number in range(INDEXED)]
+        await vault.batch_put([secret(ref.name) for ref in refs], PutMode.CREATE)
+        for absent in range(50):
+            with pytest.raises(KeybatonError, match="NOT_FOUND"):
+                vault.get(secret(f"absent {absent}").ref)
+        tags = [vault._opened().sealer.tag(ref) for ref in refs]
+        await vault.shutdown()
+        content = path.read_bytes()
+        kinds = {}
+        for number, (ref, tag) in enumerate(zip(refs, tags, strict=True)):
+            (at,) = [
+                at for page in range(len(content) // PAGE) if (at := self.in_index(content, page, tag)) is not None
+            ]
+            kinds[content[at // PAGE * PAGE]] = kinds.get(content[at // PAGE * PAGE], 0) + 1
+            if number % 7 and kinds[content[at // PAGE * PAGE]] > 5:
+                continue  # every tag above the leaves, and a sample of theirs
+            path.write_bytes(content)
+            flip_bit(path, at + number % len(tag), number % 8)
+            damaged = vault_at(path)
+            await damaged.open(key())
+            for look in (damaged.get, damaged.versions):
+                with pytest.raises(KeybatonError) as caught:
+                    look(ref)
+                assert caught.value.reason is Reason.VAULT_DAMAGED, ref.name
+            await damaged.shutdown()
+        assert kinds.keys() == {INTERIOR, LEAF} and kinds[INTERIOR] > 1
+
+    @staticmethod
+    def in_index(content: bytes, page: int, tag: bytes) -> int | None:
+        """Where the tag is in a page of an index; None for another page."""
+        if page and content[page * PAGE] in {INTERIOR, LEAF}:
+            at = content.find(tag, page * PAGE, (page + 1) * PAGE)
+            return None if at < 0 else at
+        return None
 
     async def test_a_cut_file_is_damaged(self, small: Path, tmp_path: Path) -> None:
         """At every length below its own, whole pages or not; also an empty one."""

@@ -60,14 +60,24 @@ class VaultService(WholeVault):
 
     def get(self, ref: ItemRef, *, client: str = "") -> Item:
         """One item. NOT_FOUND. With `client`, the kind of program that asked, the read is noted in the log of reads."""
+        item = self._read(ref, client)
+        if item is None:
+            raise self._missing(self._opened().sealer.tag(ref), ref)
+        return item
+
+    def _read(self, ref: ItemRef, client: str) -> Item | None:
         session = self._opened()
         found = find(self._store.reader(), session.sealer, checked_ref(ref))
-        if found is None:
-            raise not_found(ref)
-        if client:
+        if found is not None and client:
             item = found.item
             self._note_read(session, ReadRecord(self._clock.now_ms(), item.ref, item.id, item.version, client))
-        return found.item
+        return None if found is None else found.item
+
+    def _missing(self, tag: bytes, ref: ItemRef) -> KeybatonError:
+        """NOT_FOUND, where the file is sound enough to say so."""
+        if self._store.reader().misfiled(tag):
+            return KeybatonError(Reason.VAULT_DAMAGED, problem="index")
+        return not_found(ref)
 
     def get_encoded(self, asked: bytes, read: Callable[[bytes], tuple[Item, bytes]], *, client: str) -> bytes:
         """The answer to `asked`, with the read noted. `read` finds the item and encodes it, unless it did so for the same before.
@@ -90,12 +100,11 @@ class VaultService(WholeVault):
         _limit(refs)
         items, missing = [], []
         for ref in refs:
-            try:
-                items.append(self.get(ref, client=client))
-            except KeybatonError as error:
-                if error.reason is not Reason.NOT_FOUND:
-                    raise
+            item = self._read(ref, client)
+            if item is None:
                 missing.append(ref)
+            else:
+                items.append(item)
         return items, missing
 
     def list(
@@ -165,7 +174,7 @@ class VaultService(WholeVault):
         tag = sealer.tag(checked_ref(ref))
         newest = reader.live(tag) or reader.removed(tag)
         if newest is None:
-            raise not_found(ref)
+            raise self._missing(tag, ref)
         below = _number(page_token) or newest.version + 1
         rows = [newest] if newest.version < below else []
         rows += reader.past_before(newest.id, min(below, newest.version), size + 1 - len(rows))

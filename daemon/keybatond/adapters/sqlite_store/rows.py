@@ -18,6 +18,15 @@ _PAST_WHOLE: Final = "position, id, version, tag, grp, live, summary, body"
 _PAST_LISTED: Final = "position, id, version, tag, grp, live, summary, x''"
 _TYPES: Final = [int, bytes, int, bytes, bytes, int, bytes, bytes]
 
+# Whether what the index of tags says of the entries beside a tag is what their rows say. An entry whose tag has changed on the
+# disk is not found, but stays on its page: 200 entries to either side are more than a page holds.
+_MISFILED: Final = tuple(
+    "SELECT 1 FROM (SELECT seq, tag AS filed FROM item INDEXED BY item_live "
+    f"WHERE live = 1 AND tag {beside} ? ORDER BY tag {order} LIMIT 200) AS near "
+    "LEFT JOIN item NOT INDEXED ON item.seq = near.seq WHERE item.tag IS NOT near.filed OR item.live IS NOT 1 LIMIT 1"
+    for beside, order in ((">", "ASC"), ("<", "DESC"))
+)
+
 _LIVE: Final = f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 1"  # made once: each read of an item asks it
 
 
@@ -62,6 +71,9 @@ class RowReader:
 
     def live(self, tag: bytes) -> Row | None:
         return self._one(_LIVE, tag)
+
+    def misfiled(self, tag: bytes) -> bool:
+        return any(self._all(statement, tag) for statement in _MISFILED)
 
     def removed(self, tag: bytes) -> Row | None:
         return self._one(f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 0 ORDER BY seq DESC LIMIT 1", tag)
