@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from keybaton_testing.fake_machine import FakeEntropy
 from keybatond.adapters.sqlite_store import SqliteStore
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import KeyRecord, KeystoreKind
-from keybatond.services.environments import CHANGES_MAX, EnvironmentService, Project
+from keybatond.services.environments import CHANGES_MAX, VARIABLES_MAX, EnvironmentService, Project
 from keybatond.services.vault import VaultService
 
 
@@ -146,3 +147,28 @@ async def test_removing_environments_and_projects_takes_their_variables(
     await environments.change(shop.id, "default", secrets(A="1"))
     assert await environments.remove_project(shop.id) == 1
     assert environments.projects() == []
+
+
+async def test_a_full_environment_can_still_be_changed(environments: EnvironmentService, shop: Project) -> None:
+    """What counts is how many variables there would be: a new value, and one for another, fit where one more does not."""
+    for start in range(0, VARIABLES_MAX, CHANGES_MAX):
+        await environments.change(shop.id, "default", secrets(**{f"V{start + n}": "" for n in range(CHANGES_MAX)}))
+    await environments.change(shop.id, "default", secrets(V0="new"))
+    await environments.change(shop.id, "default", secrets(ONE_MORE=""), ["V1"])
+    with pytest.raises(KeybatonError) as refused:
+        await environments.change(shop.id, "default", secrets(TOO_MANY=""))
+    assert refused.value.reason is Reason.TOO_LARGE
+    assert len(environments.variables(shop.id, "default")) == VARIABLES_MAX
+
+
+async def test_a_removal_takes_what_was_written_just_before_it(
+    vault: VaultService, environments: EnvironmentService, shop: Project
+) -> None:
+    """Nothing is left behind without its project or environment, however close a write comes before the removal."""
+    await environments.change(shop.id, "staging", secrets(A="1"), create=True)
+    await asyncio.gather(
+        environments.change(shop.id, "staging", secrets(B="2")), environments.remove_environment(shop.id, "staging")
+    )
+    assert vault.list(ItemKind.ENV_VARIABLE, shop.id) == ([], "")
+    await asyncio.gather(environments.change(shop.id, "default", secrets(C="3")), environments.remove_project(shop.id))
+    assert vault.list(ItemKind.ENV_VARIABLE, shop.id) == ([], "")

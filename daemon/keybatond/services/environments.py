@@ -93,10 +93,10 @@ class EnvironmentService:
 
     async def remove_project(self, project_id: str) -> int:
         """Removes a project and its variables; returns how many those were. NOT_FOUND."""
-        refs = self._refs(ItemKind.ENV_VARIABLE, project_id)
 
         def remove(tx: Changes) -> int:
             self._find(tx, project_id)
+            refs = tx.listed(ItemKind.ENV_VARIABLE, project_id)
             for ref in refs:
                 tx.remove(ref)
             tx.remove(_project_ref(project_id))
@@ -106,7 +106,6 @@ class EnvironmentService:
 
     async def remove_environment(self, project_id: str, environment: str) -> int:
         """Removes an environment and its variables; returns how many those were. NOT_FOUND; INVALID_ARGUMENT for the last."""
-        refs = self._refs(ItemKind.ENV_VARIABLE, project_id, environment)
 
         def remove(tx: Changes) -> int:
             project = self._find(tx, project_id)
@@ -114,6 +113,7 @@ class EnvironmentService:
             _require(body, environment)
             if len(body.environments) == 1:
                 raise KeybatonError(Reason.INVALID_ARGUMENT, field="environment", problem="is the only one")
+            refs = _variables(tx, project_id, environment)
             for ref in refs:
                 tx.remove(ref)
             left = tuple(name for name in body.environments if name != environment)
@@ -140,12 +140,12 @@ class EnvironmentService:
         gone = [checked_ref(_variable_ref(project_id, environment, name)) for name in removals]
         if len(items) + len(gone) > CHANGES_MAX:
             raise KeybatonError(Reason.TOO_LARGE, limit=str(CHANGES_MAX))
-        known = len(self._refs(ItemKind.ENV_VARIABLE, project_id, environment))
-        if known + len(items) > VARIABLES_MAX:
-            raise KeybatonError(Reason.TOO_LARGE, limit=str(VARIABLES_MAX))
 
         def apply(tx: Changes) -> Changed:
             self._enter(tx, project_id, environment, create=create)
+            names = {ref.name for ref in _variables(tx, project_id, environment)}
+            if len((names | values.keys()).difference(removals)) > VARIABLES_MAX:
+                raise KeybatonError(Reason.TOO_LARGE, limit=str(VARIABLES_MAX))
             created = changed = unchanged = 0
             for item in items:
                 there = tx.get(item.ref)
@@ -156,7 +156,6 @@ class EnvironmentService:
                 created, changed = created + (there is None), changed + (there is not None)
             for ref in gone:
                 if tx.get(ref) is None:
-                    names = [known.name for known in self._refs(ItemKind.ENV_VARIABLE, project_id, environment)]
                     raise not_there(Reason.VARIABLE_NOT_FOUND, ref.name, names)
                 tx.remove(ref)
             return Changed(created, changed, unchanged, len(gone))
@@ -187,6 +186,11 @@ def _project_ref(project_id: str) -> ItemRef:
 
 def _variable_ref(project_id: str, environment: str, name: str) -> ItemRef:
     return ItemRef(ItemKind.ENV_VARIABLE, name, project_id, environment)
+
+
+def _variables(tx: Changes, project_id: str, environment: str) -> list[ItemRef]:
+    """The names in one environment, as the transaction sees them."""
+    return [ref for ref in tx.listed(ItemKind.ENV_VARIABLE, project_id) if ref.environment == environment]
 
 
 def _project_body(item: Item) -> ProjectBody:

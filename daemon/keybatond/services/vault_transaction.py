@@ -18,6 +18,7 @@ from keybatond.services.vault_types import opening
 from keybatond.vault_ports import VaultReader, VaultWriter
 
 READ_BATCHES_KEPT: Final = 256  # with READS_TOGETHER of vault_reads.py some 16,000 reads, below 4 MiB
+LISTED_TOGETHER: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ class Changes:
     def exists(self, ref: ItemRef) -> bool:
         """Whether there is an item of that name now."""
         return self.find(ref) is not None
+
+    def listed(self, kind: ItemKind, vault: str) -> list[ItemRef]:
+        """The names of that kind in one project vault, in the order of their making."""
+        refs: list[ItemRef] = []
+        after = 0
+        with opening():
+            group = self._sealer.group(kind, vault)
+            while rows := self._writer.listed(group, after, LISTED_TOGETHER):
+                refs += [self._sealer.open_listed(row).ref for row in rows]
+                after = rows[-1].seq
+        return refs
 
     def put(self, change: Change) -> ItemSummary:
         """Stores one item. NAME_TAKEN, NOT_FOUND, VERSION_CONFLICT, INVALID_ARGUMENT."""
