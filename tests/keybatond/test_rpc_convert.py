@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keybaton_api.agent.v1 import common_pb2, share_pb2
+from keybaton_api.agent.v1 import common_pb2, env_pb2, share_pb2
 from keybaton_core.items import SECRET_TYPES, DatabaseBody, EnvBody, Item, ItemKind, ItemRef, ItemRefused, SecretBody
 from keybaton_core.names import NameRefused
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import KeybatonError, Reason
-from keybatond.rpc.convert import item_from, item_to
+from keybatond.rpc.convert import item_from, item_to, sendable
 from keybatond.rpc.convert_share import review_from, session_to, start_receive_from, start_send_from
+from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.share_session import Role, ShareProtocol, State
 from keybatond.services.share_view import ConflictChoice, Session
 
@@ -100,3 +101,14 @@ def test_every_state_has_the_same_number_on_the_wire(state: State) -> None:
     """The names agree too, so that nobody reads one for the other."""
     session = session_to(Session("id", Role.SEND, ShareProtocol.KEYBATON, state))
     assert share_pb2.ShareState.Name(session.state) == f"SHARE_STATE_{state.name}"
+
+
+def test_an_answer_that_no_message_holds_is_refused_with_a_reason() -> None:
+    """gRPC would fail it with a status of its own, which no client could tell from other limits."""
+    fits = env_pb2.GetEnvironmentResponse(variables=[env_pb2.Variable(value=bytes(MESSAGE_MAX_BYTES - 10))])
+    assert fits.ByteSize() == MESSAGE_MAX_BYTES
+    assert sendable(fits) is fits
+    fits.variables[0].value += b"1"
+    with pytest.raises(KeybatonError) as refused:
+        sendable(fits)
+    assert refused.value.reason is Reason.TOO_LARGE

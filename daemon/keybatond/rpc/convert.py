@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from keybaton_api.agent.v1 import common_pb2
 from keybaton_core.items import (
@@ -18,7 +21,10 @@ from keybaton_core.items import (
     SecretBody,
 )
 from keybaton_core.secret import SecretBytes
-from keybatond.errors import refused
+from keybatond.errors import KeybatonError, Reason, refused
+from keybatond.rpc.limits import MESSAGE_MAX_BYTES
+
+_Response = TypeVar("_Response", bound=Message)
 
 # The message's field for each link slot.
 LINK_FIELDS: Mapping[str, str] = {"s3": "s3", "encryptionKey": "encryption_key", "geocodingKey": "geocoding_key"}
@@ -103,6 +109,13 @@ def item_to(item: Item) -> common_pb2.Item:
             message.project.title = title
             message.project.environments.extend(environments)
     return message
+
+
+def sendable(response: _Response) -> _Response:
+    """Itself when one message holds it; TOO_LARGE, where gRPC would fail without a reason of ours."""
+    if response.ByteSize() > MESSAGE_MAX_BYTES:
+        raise KeybatonError(Reason.TOO_LARGE, limit=str(MESSAGE_MAX_BYTES))
+    return response
 
 
 def summary_to(summary: ItemSummary) -> common_pb2.ItemSummary:

@@ -14,6 +14,7 @@ from keybaton_core.items import EnvBody, Item
 from keybaton_core.secret import SecretBytes
 from keybatond.errors import refused
 from keybatond.rpc.client_kind import client_kind
+from keybatond.rpc.convert import sendable
 from keybatond.services.environments import DEFAULT, EnvironmentService, Project
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -47,7 +48,7 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
     ) -> env_pb2.GetEnvironmentResponse:
         environment = request.environment or DEFAULT
         items = self._environments.variables(request.project_id, environment, client=client_kind(context))
-        return env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items])
+        return sendable(env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items]))
 
     async def ChangeEnvironment(
         self, request: env_pb2.ChangeEnvironmentRequest, context: _Context

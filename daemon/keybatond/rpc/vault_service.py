@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
 from keybaton_core.items import Item, ItemSummary
-from keybatond.errors import KeybatonError, Reason, refused
+from keybatond.errors import refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import (
     asked_ref_from,
@@ -22,9 +22,9 @@ from keybatond.rpc.convert import (
     kind_from,
     ref_from,
     ref_to,
+    sendable,
     summary_to,
 )
-from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.vault import PutMode, VaultService
 from keybatond.services.vault_types import bare_value
 
@@ -108,12 +108,11 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
         items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=client_kind(context))
-        response = vault_pb2.BatchGetResponse(
-            items=[item_to(item) for item in items], missing=[ref_to(ref) for ref in missing]
+        return sendable(
+            vault_pb2.BatchGetResponse(
+                items=[item_to(item) for item in items], missing=[ref_to(ref) for ref in missing]
+            )
         )
-        if response.ByteSize() > MESSAGE_MAX_BYTES:
-            raise KeybatonError(Reason.TOO_LARGE, limit=str(MESSAGE_MAX_BYTES))
-        return response
 
     async def BatchPut(self, request: vault_pb2.BatchPutRequest, context: _Context) -> vault_pb2.BatchPutResponse:
         items = [item_from(item) for item in request.items]

@@ -92,7 +92,7 @@ class EnvServiceServicer(object):
 
     def GetEnvironment(self, request, context):
         """All variables of one environment. PROJECT_NOT_FOUND, ENVIRONMENT_NOT_FOUND (metadata `nearest`): never another
-        environment's values.
+        environment's values. TOO_LARGE when the values are more than one message holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -191,7 +191,7 @@ class EnvServiceStub(typing.Generic[_EnvServiceCreateProjectType, _EnvServiceLis
 
     GetEnvironment: _EnvServiceGetEnvironmentType
     """All variables of one environment. PROJECT_NOT_FOUND, ENVIRONMENT_NOT_FOUND (metadata `nearest`): never another
-    environment's values.
+    environment's values. TOO_LARGE when the values are more than one message holds.
     """
 
     ChangeEnvironment: _EnvServiceChangeEnvironmentType
@@ -261,7 +261,7 @@ class EnvServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[keybaton_api.agent.v1.env_pb2.GetEnvironmentResponse, collections.abc.Awaitable[keybaton_api.agent.v1.env_pb2.GetEnvironmentResponse]]:
         """All variables of one environment. PROJECT_NOT_FOUND, ENVIRONMENT_NOT_FOUND (metadata `nearest`): never another
-        environment's values.
+        environment's values. TOO_LARGE when the values are more than one message holds.
         """
 
     @abc.abstractmethod

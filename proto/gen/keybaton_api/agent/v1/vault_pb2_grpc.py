@@ -113,7 +113,8 @@ class VaultServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchGet(self, request, context):
-        """Several items; those that are missing are listed, not an error.
+        """Several items, at most 1,000; those that are missing are listed, not an error. TOO_LARGE, also when the items are more than
+        one message holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

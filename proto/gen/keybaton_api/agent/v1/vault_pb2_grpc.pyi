@@ -263,7 +263,9 @@ class VaultServiceStub(typing.Generic[_VaultServiceGetItemType, _VaultServicePut
     """Names, never values, in a stable order; pages of at most 1,000."""
 
     BatchGet: _VaultServiceBatchGetType
-    """Several items; those that are missing are listed, not an error."""
+    """Several items, at most 1,000; those that are missing are listed, not an error. TOO_LARGE, also when the items are more than
+    one message holds.
+    """
 
     BatchPut: _VaultServiceBatchPutType
     """All or none, in one transaction; at most 1,000 items."""
@@ -355,7 +357,9 @@ class VaultServiceServicer(metaclass=abc.ABCMeta):
         request: keybaton_api.agent.v1.vault_pb2.BatchGetRequest,
         context: _ServicerContext,
     ) -> typing.Union[keybaton_api.agent.v1.vault_pb2.BatchGetResponse, collections.abc.Awaitable[keybaton_api.agent.v1.vault_pb2.BatchGetResponse]]:
-        """Several items; those that are missing are listed, not an error."""
+        """Several items, at most 1,000; those that are missing are listed, not an error. TOO_LARGE, also when the items are more than
+        one message holds.
+        """
 
     @abc.abstractmethod
     def BatchPut(
