@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
 
 from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.fake_logind import OUR_UID, OURS, THEIRS, FakeLogind
 from keybaton_testing.fake_machine import FakeLog
-from keybatond.adapters.logind_watch import LogindWatch
+from keybatond.adapters.logind_watch import RETRY_SECONDS, LogindWatch
 
 SOON = 10  # seconds; only a failing test waits that long
 
@@ -30,6 +33,7 @@ class Watched:
         self.locks = 0
         self.held_at_lock: list[int] = []
         self.failure: Exception | None = None
+        self.task: asyncio.Task[None]
         self.watch = LogindWatch(self._lock, self.clock, self.log, address=logind.address, user_id=OUR_UID)
 
     async def _lock(self) -> None:
@@ -46,7 +50,7 @@ class Watched:
 async def watched() -> AsyncIterator[Watched]:
     async with FakeLogind() as logind:
         one = Watched(logind)
-        task = asyncio.create_task(one.watch.run())
+        task = one.task = asyncio.create_task(one.watch.run())
         try:
             await until(lambda: one.events("logind watched") == 1)
             yield one
@@ -107,6 +111,59 @@ async def test_a_lost_bus_is_logged_once_a_minute() -> None:
         await one.clock.settle()
         await until(lambda: one.logind.holds == 0)
         assert one.events("logind not watched") == 1
+
+
+async def test_a_bus_that_went_for_good_is_looked_for_again() -> None:
+    """Only where there was none from the start the watch ends: a bus that is restarted has no socket for a moment."""
+    async with watched() as one:
+        one.logind.stop_bus()
+        await until(lambda: one.events("logind not watched") == 1)
+        Path(one.logind.address.removeprefix("unix:path=")).unlink(missing_ok=True)
+        await one.clock.advance(RETRY_SECONDS)
+        await until(lambda: one.events("logind not watched") == 2)
+        assert not one.task.done()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "pigeon:path=/bus"])
+async def test_an_address_that_names_no_bus_ends_nothing(address: str) -> None:
+    """It comes from the environment; the agent goes on without logind."""
+    log = FakeLog()
+    clock = FakeClock()
+
+    async def lock() -> None:
+        raise AssertionError
+
+    task = asyncio.create_task(LogindWatch(lock, clock, log, address=address).run())
+    await until(lambda: len(log.events) == 1)
+    await clock.settle()
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_bus_that_lets_nobody_in_ends_nothing(tmp_path: Path) -> None:
+    """It answers the greeting with a refusal, as a bus with another user's policy does."""
+    log = FakeLog()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"REJECTED\r\n")
+        await reader.read()
+        writer.close()
+
+    async def lock() -> None:
+        raise AssertionError
+
+    server = await asyncio.start_unix_server(refuse, tmp_path / "bus")
+    task = asyncio.create_task(LogindWatch(lock, FakeClock(), log, address=f"unix:path={tmp_path}/bus").run())
+    try:
+        await until(lambda: bool(log.events))
+        assert log.events == [("logind not watched", {"reason": "_Lost"})]
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        server.close()
 
 
 async def test_without_a_system_bus_it_says_so_once_and_ends() -> None:

@@ -60,6 +60,7 @@ class LogindWatch:
         self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
         self._user_id = os.getuid() if user_id is None else user_id
         self._inhibitor: int | None = None
+        self._watched = False  # once
 
     async def run(self) -> None:
         """Watches; connects again a minute after the connection is lost."""
@@ -67,11 +68,9 @@ class LogindWatch:
             try:
                 await self._watch()
             except (OSError, EOFError, _Lost) as failure:
-                # Once connected it was worth having; without a bus from the start it never will be.
-                reason = type(failure).__name__
-                self._log.event("logind not watched", reason=reason)
-                if isinstance(failure, FileNotFoundError):
-                    return
+                self._log.event("logind not watched", reason=type(failure).__name__)
+                if isinstance(failure, FileNotFoundError) and not self._watched:
+                    return  # without a bus from the start there will never be one
             finally:
                 self._let_sleep()
             await self._clock.sleep(RETRY_SECONDS)
@@ -81,8 +80,12 @@ class LogindWatch:
         if self._address.startswith("unix:path=") and not os.path.exists(path):  # noqa: PTH110, ASYNC240 - a look, no I/O to speak of
             raise FileNotFoundError(path)
         from dbus_fast.aio import MessageBus
+        from dbus_fast.errors import DBusFastError
 
-        bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
+        try:
+            bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
+        except DBusFastError:  # an address of a kind that it does not know
+            raise _Lost from None
         signals: asyncio.Queue[Message] = asyncio.Queue(SIGNALS_MAX)
 
         def heard(message: Message) -> None:
@@ -98,9 +101,10 @@ class LogindWatch:
             for match in _MATCHES:
                 await self._ask(bus, BUS, BUS_PATH, f"{BUS}.AddMatch", match)
             await self._hold_sleep(bus)
+            self._watched = True
             self._log.event("logind watched")
             await self._serve(bus, signals)
-        except TimeoutError:
+        except (TimeoutError, DBusFastError):  # such as a bus that lets nobody in
             raise _Lost from None
         finally:
             bus.disconnect()
