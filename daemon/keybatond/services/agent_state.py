@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import DeviceInfo
-from keybatond.services.custody import CustodyService, CustodyState
+from keybatond.services.custody import CustodyService, CustodyState, VaultState
 from keybatond.services.vault_front import VaultFront
 
 
@@ -78,14 +78,14 @@ class AgentStatus:
         self._changes = Changes()
 
     def state(self) -> AgentState:
-        """As it is now; never waits and never fails."""
-        return AgentState(
-            identity=self._identity,
-            custody=self._custody.state(),
-            device_name=self._device.name(),
-            items=self._vault.count() if self._vault.is_open else 0,
-            open_sessions=self._open_sessions(),
-        )
+        """As it is now; never waits and never fails: an open vault whose file was damaged since is DAMAGED."""
+        custody, items = self._custody.state(), 0
+        if self._vault.is_open:
+            try:
+                items = self._vault.count()
+            except KeybatonError as failure:
+                custody = custody._replace(vault_state=VaultState.DAMAGED, problem=failure)
+        return AgentState(self._identity, custody, self._device.name(), items, self._open_sessions())
 
     def changed(self) -> None:
         """Something that the state shows may have changed."""
