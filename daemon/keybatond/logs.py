@@ -80,18 +80,24 @@ def _fit(value: Value) -> Value:
 
 
 class LogFile:
-    """Appends lines to a file of mode 0600 and starts a new one when it is full; keeps the three before."""
+    """Appends lines to a file of mode 0600 and starts a new one when it is full; keeps the three before.
+
+    A full disk, or whatever else lies in the file's place, costs lines, never the agent.
+    """
 
     def __init__(self, path: Path, limit: int = LOG_FILE_BYTES) -> None:
         self._path = path
         self._limit = limit
-        self._descriptor = self._open()
-        self._size = os.fstat(self._descriptor).st_size
+        self._descriptor: int | None = None
+        self._size = 0
 
     def write(self, line: str) -> None:
-        """One line. A full disk costs the line, never the agent."""
+        """One line."""
         data = line.encode() + b"\n"
         try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+                self._size = os.fstat(self._descriptor).st_size
             if self._size + len(data) > self._limit and self._size:
                 self._rotate()
             self._size += os.write(self._descriptor, data)
@@ -100,10 +106,12 @@ class LogFile:
 
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        # Not to wait for a reader, where somebody put a pipe there.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self._path, flags, FILE_MODE)
         os.fchmod(descriptor, FILE_MODE)
         return descriptor
@@ -115,7 +123,7 @@ class LogFile:
             if newer.exists():
                 newer.replace(older)
         fresh = self._open()
-        os.close(self._descriptor)
+        self.close()
         self._descriptor, self._size = fresh, 0
 
 

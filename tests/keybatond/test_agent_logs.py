@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -77,3 +78,21 @@ def test_the_file_is_private_and_its_size_is_bounded(tmp_path: Path) -> None:
     assert files == ["agent.log", "agent.log.1", "agent.log.2", "agent.log.3"]
     assert all(path.stat().st_size <= 100 and stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.iterdir())
     assert "line 059" in (tmp_path / "agent.log").read_text()
+
+
+def test_whatever_lies_in_the_place_of_the_file_costs_lines_alone(tmp_path: Path) -> None:
+    """A folder, a pipe that nobody reads and a link are neither written to nor followed, and none stops an agent."""
+    log = LogFile(tmp_path / "agent.log")
+    (tmp_path / "agent.log").mkdir()
+    log.write("lost")
+    (tmp_path / "agent.log").rmdir()
+    os.mkfifo(tmp_path / "agent.log")
+    log.write("lost")
+    (tmp_path / "agent.log").unlink()
+    (tmp_path / "agent.log").symlink_to(tmp_path / "elsewhere")
+    log.write("lost")
+    assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "agent.log").unlink()
+    log.write("kept")
+    log.close()
+    assert (tmp_path / "agent.log").read_text() == "kept\n"
