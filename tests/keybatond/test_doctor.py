@@ -182,3 +182,11 @@ def test_linux_is_read_from_its_files(tmp_path: Path) -> None:
     (wanted / "nftables.service").symlink_to(tmp_path)
     assert look.discovery_sockets() == 1
     assert look.firewalls() == ["ufw", "firewalld", "nftables"]
+
+
+def test_what_cannot_be_looked_at_is_not_there(tmp_path: Path) -> None:
+    """Some systems keep a firewall's folder to root; it never keeps the other findings from being told."""
+    look = LinuxLook(
+        tmp_path / ("x" * 300) / "agent.sock", tmp_path / ("x" * 300)
+    )  # as refused as root can be: too long
+    assert (look.socket(), look.discovery_sockets(), look.firewalls()) == (None, 0, [])
