@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keybaton_testing.fake_keystore import FakeKeyJournal
@@ -72,6 +72,7 @@ async def test_a_folder_that_is_gone_is_an_error_of_storage(path: Path) -> None:
     assert caught.value.reason is Reason.STORAGE_FAILED
 
 
+@example(content=b"[" * 4096)  # deeper than Python recurses
 @given(content=st.one_of(st.binary(max_size=200), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["new", "old", "drops_old"]), inner),

@@ -38,7 +38,7 @@ class KeyJournalFile:
             return None
         try:
             return _decoded(os.read(descriptor, BYTES_MAX))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         finally:
             os.close(descriptor)
