@@ -1,11 +1,12 @@
-"""What click's shell completion gets wrong for us: names with spaces in bash, and a second completion in zsh."""
+"""What click's shell completion gets wrong for us: spaces and colons in bash, commas in fish, and a second time in zsh."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
-from click.shell_completion import BashComplete, ZshComplete, add_completion_class
+from click.shell_completion import BashComplete, FishComplete, ZshComplete, add_completion_class, split_arg_string
 
 _SPECIAL = re.compile(r"([^A-Za-z0-9_./:=@%+,-])")
 
@@ -19,7 +20,8 @@ _BASH_SOURCE = """\
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
         esac
-    done < <(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" %(complete_var)s=bash_complete "$1")
+    done < <(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_PART="${COMP_WORDS[COMP_CWORD]}" \
+%(complete_var)s=bash_complete "$1")
 }
 
 complete -o nosort -F %(complete_func)s %(prog_name)s
@@ -61,15 +63,25 @@ fi
 
 
 class Bash(BashComplete):
-    """Inserts what it completes as the shell has to read it."""
+    """Inserts what it completes as the shell has to read it. To bash, `:` and `=` end a word: only what follows is replaced."""
 
     source_template = _BASH_SOURCE
+    _before = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one that is completed, and that one."""
+        words = split_arg_string(os.environ["COMP_LINE"] + "_")  # so that the last word is one, be it empty
+        incomplete = words.pop()[:-1]
+        part = os.environ["COMP_PART"]
+        after = "" if part in (":", "=") else "".join(split_arg_string(part))
+        self._before = incomplete.removesuffix(after)
+        return words[1:], incomplete
 
     def format_completion(self, item: Any) -> str:
         """`type,value`, the value with every special character escaped."""
         value = str(item.value)
         if item.type == "plain":
-            value = _SPECIAL.sub(r"\\\1", value)
+            value = _SPECIAL.sub(r"\\\1", value.removeprefix(self._before))
         return f"{item.type},{value}"
 
 
@@ -79,7 +91,14 @@ class Zsh(ZshComplete):
     source_template = _ZSH_SOURCE
 
 
+class Fish(FishComplete):
+    """With names that hold a comma."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
+
+
 def register() -> None:
     """Makes click use these."""
+    add_completion_class(Fish)
     add_completion_class(Bash)
     add_completion_class(Zsh)

@@ -65,6 +65,9 @@ def place() -> Iterator[Place]:
         command.chmod(0o755)
         agent.put_secret("photos-s3", "s3-credentials", region="eu")
         agent.put_secret("mail password", value="x")
+        agent.put_secret("git:https://a.example", "login", username="a", password="p")
+        agent.put_secret("git:https://b.example", "login", username="b", password="p")
+        agent.put_secret("one,two", value="x")
         agent.put_database("pictures", path="p")
         env = {**device_environment(folder), "PATH": f"{programs}:{PATH}", "KEYBATON_SOCKET": f"{name}/agent.sock"}
         yield Place(agent, folder, env)
@@ -82,6 +85,9 @@ def test_commands_options_and_names_are_completed(place: Place, shell: str) -> N
             ("keybaton secrets add new --type enc", "keybaton secrets add new --type encryption-key"),
             ("keybaton dbs send pic", "keybaton dbs send pictures"),
             ("keybaton secrets view mail", "keybaton secrets view mail\\ password"),
+            ("keybaton secrets view mail\\ p", "keybaton secrets view mail\\ password"),
+            ("keybaton get git:https://a", "keybaton get git:https://a.example"),
+            ("keybaton get one,", "keybaton get one,two"),
         ):
             terminal.wait_for("ready>")
             terminal.type(typed)
