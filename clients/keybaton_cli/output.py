@@ -38,6 +38,8 @@ def styled(text: str, style: str, stream: TextIO | None = None) -> str:
 
 def printable(text: str) -> str:
     """`text` without what could steer a terminal or turn its order around; peers and files may have made it."""
+    if text.isascii() and text.isprintable():  # nearly all: a list has thousands of them
+        return text
     return "".join(c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} else "�" for c in text)
 
 
@@ -106,6 +108,8 @@ def document(value: Any) -> None:
 
 def width(text: str) -> int:
     """Columns that `text` takes on a terminal."""
+    if text.isascii():
+        return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

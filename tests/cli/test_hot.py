@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -193,6 +195,40 @@ def test_list_prints_what_click_prints(device: Device, arguments: list[str]) -> 
     assert device.run(*arguments) == device.run(*arguments, bare=False)
     device.vault.names = []
     assert device.run(*arguments) == device.run(*arguments, bare=False)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_list_on_a_terminal_is_the_table_of_click(device: Device, colour: bool) -> None:
+    """Octet by octet, wide characters included, and without anything that starts slowly."""
+    device.vault.names += [("日本", "note", 1_790_000_000_123), ("e\u0301", "token", 1_790_000_000_000)]
+    device.env |= {"TERM": "xterm", "NO_COLOR": "" if colour else "1"}
+    short, loaded = on_terminal(device, "-IS", "-c", _LISTING, str(MAIN), "secrets", "list")
+    complete, _ = on_terminal(device, "-c", _THROUGH_CLICK, "secrets", "list")
+    assert short == complete
+    assert short.startswith(b"\x1b[1mNAME" if colour else b"NAME")
+    assert "日本".encode() in short
+    assert not loaded & {"click", "grpc", "google", "keybaton_api"}
+
+
+def on_terminal(device: Device, *arguments: str) -> tuple[bytes, set[str]]:
+    """What Python with these arguments writes to a terminal; and the packages that it names on standard error."""
+    terminal, inner = pty.openpty()
+    with os.fdopen(terminal, "rb", buffering=0) as reader:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=device.env,
+            stdin=subprocess.DEVNULL,
+            stdout=inner,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS,
+            check=True,
+        )
+        os.close(inner)
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while piece := reader.read(4096):
+                said += piece
+    return said, {name.partition(".")[0] for name in done.stderr.decode().split()}
 
 
 def test_list_as_json_is_json(device: Device) -> None:

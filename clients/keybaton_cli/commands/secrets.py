@@ -12,6 +12,7 @@ from keybaton_cli import output, prompts, values
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
+from keybaton_cli.hot.listing import HEAD
 from keybaton_cli.items import SECRET, fields_of, hidden, secret_item, secret_ref, summary_json
 from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec, doubt, field_names, fields_help, spec_of
 
@@ -141,7 +142,7 @@ def list_secrets(app: App, secret_type: str | None, prefix: str) -> None:
         output.document({"secrets": [summary_json(item) for item in found]})
         return
     rows = [(item.ref.name, item.secret_type, output.when(item.updated_at_ms)) for item in found]
-    output.table(("NAME", "TYPE", "CHANGED"), rows)
+    output.table(HEAD, rows)
     if not found:
         output.note("No secrets here yet." if not (prefix or secret_type) else "No secret matches.")
 

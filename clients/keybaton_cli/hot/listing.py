@@ -1,10 +1,12 @@
 """`keybaton secrets list` in its plain form: for a pipe, a terminal or as JSON, printed as `commands.secrets` does."""
 
 import posix
+import sys
 import time
 
 from keybaton_cli.hot import READ_SECONDS, agent, answer, parsed, write
 
+HEAD = ("NAME", "TYPE", "CHANGED")
 _PAGE = 1000
 _YEAR_10000_MS = 253_402_300_800_000
 
@@ -12,7 +14,10 @@ _YEAR_10000_MS = 253_402_300_800_000
 def list_secrets(arguments: list[str]) -> int | None:
     """Fetches every page and prints names, types and times; None for options, names or places that click has to serve."""
     options = parsed(arguments, flags=("--json",))
-    if options is None or options[""] or (posix.isatty(1) and "--json" not in options):
+    if options is None or options[""]:
+        return None
+    in_table = "--json" not in options and posix.isatty(1)
+    if in_table and sys.stdout.encoding != "utf-8":
         return None
     channel = agent(options.get("--socket"))
     from keybaton_client.requests import LIST_ITEMS, list_request
@@ -35,7 +40,14 @@ def list_secrets(arguments: list[str]) -> int | None:
         return None
     if not all(kind.isprintable() and 0 < changed < _YEAR_10000_MS for kind, _, changed in set(rests)):
         return None
-    write(_document(names, rests) if "--json" in options else _lines(names, rests))
+    if in_table:
+        from keybaton_cli import output
+
+        shown = [(name, kind, output.when(changed)) for name, (kind, _, changed) in zip(names, rests, strict=True)]
+        output.table(HEAD, shown)
+        sys.stdout.flush()
+    else:
+        write(_document(names, rests) if "--json" in options else _lines(names, rests))
     return 0
 
 
