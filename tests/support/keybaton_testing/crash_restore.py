@@ -27,6 +27,7 @@ AT_EXCHANGE = 2  # each so-many-th kill comes as soon as the set-aside name is t
 EXCHANGE_SECONDS = 0.02  # within which it then comes
 LATEST = 1.4  # of a whole restore's time: the last kills come after its end
 RESTORE_SECONDS = 20.0
+PAUSE_SECONDS = 0.005  # between two writes: enough fall into each exchange, and a vault stays quick to look through
 BACKUP_PASSPHRASE = b"passphrase of the backup"
 
 
@@ -107,6 +108,7 @@ class Victim:
                         client.vault.put_item(plain(name, asked[name]), vault_pb2.PUT_MODE_UPSERT)
                         acknowledged[name] = asked[name]
                         writing.set()
+                        time.sleep(PAUSE_SECONDS)
 
             def restore() -> None:
                 with Client(str(self._device.socket)) as client:
@@ -127,7 +129,7 @@ class Victim:
             if self._round % AT_EXCHANGE == 0:
                 until = time.monotonic() + RESTORE_SECONDS
                 while self._aside() == before and time.monotonic() < until:
-                    pass
+                    time.sleep(0.0005)
                 time.sleep(self._chance.uniform(0, EXCHANGE_SECONDS))
             else:
                 time.sleep(share * LATEST * self._whole)
@@ -151,7 +153,7 @@ class Victim:
                 raise Lost("neither the old passphrase nor the new one opens the vault")
             here = content(client)
         aside = self._aside() - before
-        leftovers = [path.name for path in self._data.iterdir() if path.name.startswith(".")]
+        leftovers = [path.name for path in self._data.iterdir() if path.name.startswith(".vault.db")]
         if leftovers:
             raise Lost(f"left behind: {leftovers}")
         if not done:
