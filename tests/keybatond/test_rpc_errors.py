@@ -81,6 +81,14 @@ def test_metadata_stays_below_the_limit_of_trailers() -> None:
     assert len(found.trailing()[0][1]) < 4096
 
 
+def test_who_is_kept_waiting_is_told_by_what() -> None:
+    """BUSY has several causes; only a second receiver is told of receivers."""
+    told = wire_error(KeybatonError(Reason.BUSY, busy="Another change of the vault's keys is under way"))
+    assert told.message == "Another change of the vault's keys is under way."
+    assert "receiver" not in told.metadata["hint"]
+    assert "receiver" in wire_error(KeybatonError(Reason.BUSY)).message
+
+
 def test_what_lies_in_the_place_of_the_vault_is_told_as_that() -> None:
     """The reason stays; nobody is sent to look for a broken disk."""
     told = wire_error(KeybatonError(Reason.STORAGE_FAILED, problem="x", obstacle="/v/vault.db is a folder"))

@@ -15,7 +15,7 @@ import grpc
 from keybaton_core.items import ItemRefused
 from keybaton_core.names import NameRefused
 from keybatond.errors import KeybatonError, Reason
-from keybatond.rpc.wordings import OBSTACLE, WORDINGS
+from keybatond.rpc.wordings import BY_DATA, WORDINGS
 
 ERROR_DOMAIN = "keybaton"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -55,7 +55,7 @@ def wire_error(error: Exception) -> WireError:
             reason, data = Reason.INVALID_ARGUMENT, {"field": error.field, "problem": error.problem[:_TEXT_MAX]}
         case _:
             reason, data = Reason.INTERNAL, {}
-    wording = OBSTACLE if data.get("obstacle") else WORDINGS[reason]
+    wording = next((words for key, words in BY_DATA.items() if data.get(key)), WORDINGS[reason])
     values: defaultdict[str, str] = defaultdict(
         str, {**_DEFAULTS, **{key: value for key, value in data.items() if value}}
     )

@@ -99,7 +99,7 @@ class ShareService:
         timeout = self._admit(start.timeout_seconds)
         self._vault.count()  # VAULT_LOCKED or VAULT_ABSENT before anybody has typed a code
         if sum(1 for run in self._runs.values() if not run.ended) >= MAX_RUNNING:
-            raise KeybatonError(Reason.BUSY, limit=str(MAX_RUNNING))
+            raise KeybatonError(Reason.BUSY, limit=str(MAX_RUNNING), busy="Too many shares are running")
         self._check_peer(start.to)
         payload = build_payload(start, self._vault)
         if start.protocol is ShareProtocol.PHOTOSPHERE:

@@ -54,7 +54,7 @@ class Committer:
             self._thread = threading.Thread(target=self._work, name="vault-writer", daemon=True)
             self._thread.start()
         if self._jobs.qsize() >= WAITING_MAX:
-            raise KeybatonError(Reason.BUSY)
+            raise KeybatonError(Reason.BUSY, busy="Too many changes wait for the disk")
         self._jobs.put(job)
 
     @property
