@@ -37,6 +37,34 @@ async def test_lock_drops_the_keys_first_and_then_tells_everybody() -> None:
     assert seen == [False]
 
 
+async def test_a_lock_ends_when_the_keys_are_overwritten() -> None:
+    """What holds a sleep back until then would else let it go while a write still has them."""
+    machine = Machine()
+    await machine.custody.init(KEYCHAIN, None)
+    machine.vault.writes_end.clear()
+    locking = asyncio.create_task(machine.custody.lock())
+    await machine.clock.settle()
+    assert not machine.vault.is_open
+    assert not locking.done()
+    machine.vault.writes_end.set()
+    await locking
+
+
+async def test_a_lock_that_fails_does_not_make_every_later_change_wait() -> None:
+    """Whatever goes wrong in a change, the next one has its turn."""
+    machine = Machine()
+    await machine.custody.init(KEYCHAIN, None)
+    machine.vault.close_failure = RuntimeError("no more threads")
+    slow = asyncio.create_task(machine.custody.lock())
+    rekey = asyncio.create_task(machine.custody.rekey(None, None, no_progress))
+    failed, _ = await asyncio.gather(slow, rekey, return_exceptions=True)
+    assert isinstance(failed, RuntimeError)
+    machine.vault.close_failure = None
+    async with asyncio.timeout(5):
+        await machine.custody.unlock()
+    assert machine.vault.is_open
+
+
 def test_the_idle_lock_comes_after_the_idle_time_and_activity_delays_it() -> None:
     """60 minutes by default, counted from the last touch; nothing locks twice; zero means never."""
 

@@ -36,7 +36,8 @@ from keybaton_testing.vaults import (
 )
 from keybatond.errors import Reason
 from keybatond.ports import KeyRecord
-from keybatond.services.vault import PutMode, VaultService
+from keybatond.services.vault import Change, PutMode, VaultService
+from keybatond.services.vault_transaction import Changes
 
 
 @pytest.fixture
@@ -52,6 +53,32 @@ async def vault(path: Path) -> AsyncIterator[VaultService]:
     await fill(vault)
     yield vault
     await vault.shutdown()
+
+
+class TestLock:
+    """Closing an open vault."""
+
+    async def test_the_keys_are_overwritten_after_the_writes_that_were_under_way(self, vault: VaultService) -> None:
+        """A write that has begun is finished with its keys; whoever waits for the end of them does not go on before."""
+        assert vault._open is not None
+        keys = vault._open.sealer.keys
+        begun, go = threading.Event(), threading.Event()
+
+        def slowly(changes: Changes) -> None:
+            begun.set()
+            assert go.wait(10)
+            changes.put(Change(secret("late"), PutMode.CREATE))
+
+        writing = asyncio.create_task(vault.edit(slowly))
+        await asyncio.to_thread(begun.wait, 10)
+        vault.close()
+        waiting = asyncio.create_task(vault.wiped())
+        await asyncio.sleep(0)
+        assert not keys.wiped
+        go.set()
+        await waiting
+        assert keys.wiped
+        await writing
 
 
 class TestCreate:

@@ -86,7 +86,7 @@ class CustodyService:
         self._active_at = self._clock.monotonic()
 
     def on_lock(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """`callback` runs after each lock, when the keys are gone; it has 5 s."""
+        """`callback` runs after each lock, when no call sees the keys any more; it has 5 s."""
         self._at_lock.append(callback)
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -115,7 +115,10 @@ class CustodyService:
 
     async def lock(self) -> None:
         """Drops the keys. Ends an unlock that waits for its keystore; waits for any other change, and BUSY after 10 s
-        means that the lock follows as soon as the change ends."""
+        means that the lock follows as soon as the change ends.
+
+        The keys are overwritten when it returns, unless the disk holds up a write for longer than 5 s.
+        """
         self._lock_wanted = True
         if self._loading is not None:
             self._loading.cancel()
@@ -177,7 +180,7 @@ class CustodyService:
                 await self._mutex.acquire()
         except TimeoutError:
             change.close()
-            raise KeybatonError(Reason.BUSY) from None
+            raise KeybatonError(Reason.BUSY, busy="Another change of the vault's keys is under way") from None
         except BaseException:
             change.close()
             raise
@@ -197,13 +200,14 @@ class CustodyService:
         finally:
             if self._lock_wanted:
                 await self._drop_keys()
-            self.touch()
-            self._mutex.release()
-            for callback in self._at_change:
-                callback()
 
     def _done(self, task: asyncio.Task[Any]) -> None:
+        """Before the caller goes on, and whatever became of it: what is not released here is BUSY for ever."""
         self._changes.discard(task)
+        self.touch()
+        self._mutex.release()
+        for callback in self._at_change:
+            callback()
         if not task.cancelled():
             task.exception()  # seen, should the caller have left
 
@@ -214,7 +218,7 @@ class CustodyService:
         if not was_open:
             return
         self._log.event("locked")
-        for callback in self._at_lock:
+        for callback in (*self._at_lock, self._vault.wiped):
             try:
                 async with asyncio.timeout(CALLBACK_SECONDS):
                     await callback()

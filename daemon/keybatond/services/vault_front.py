@@ -89,6 +89,11 @@ class VaultFront:
         if self._made is not None:
             self._made.close()
 
+    async def wiped(self) -> None:
+        """After `close`: returns when the keys are overwritten."""
+        if self._made is not None:
+            await self._made.wiped()
+
     async def shutdown(self) -> None:
         """Locks and closes the file; for the end of the process."""
         if self._made is not None:

@@ -109,6 +109,10 @@ class WholeVault:
             was.read_answers.wipe()
             self._store.submit(lambda writer: self._append_reads(writer, was.sealer, reads), was.sealer.keys.wipe)
 
+    async def wiped(self) -> None:
+        """After `close`: returns when the keys are overwritten."""
+        await self._store.barrier()
+
     async def shutdown(self) -> None:
         """Locks and closes the file; for the end of the process."""
         self.close()

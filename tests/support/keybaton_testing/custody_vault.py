@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -44,6 +45,9 @@ class CustodyVault:
         self._step = step
         self._open = False
         self.failure: KeybatonError | None = None
+        self.close_failure: Exception | None = None
+        self.writes_end = asyncio.Event()  # of those that were on their way when it was closed
+        self.writes_end.set()
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +75,11 @@ class CustodyVault:
 
     def close(self) -> None:
         self._open = False
+        if self.close_failure is not None:
+            raise self.close_failure
+
+    async def wiped(self) -> None:
+        await self.writes_end.wait()
 
     async def rekey(self, record: KeyRecord, wrapping_key: SecretBytes, progress: Progress) -> None:
         progress(1, 1)
