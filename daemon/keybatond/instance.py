@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -61,9 +62,6 @@ class InstanceLock:
             raise StartRefused(f"{path} cannot be opened: {error.strerror}.") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.fchmod(self._descriptor, FILE_MODE)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
         except BlockingIOError:
             pid = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
@@ -71,6 +69,10 @@ class InstanceLock:
         except OSError as error:
             os.close(self._descriptor)
             raise StartRefused(f"{path} cannot be locked: {error.strerror}.") from None
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            os.fchmod(self._descriptor, FILE_MODE)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Lets the next agent start. The file stays: removing it would let two agents hold locks on different files."""

@@ -14,7 +14,7 @@ import pytest
 from keybaton_client.locate import default_socket, socket_path
 from keybaton_client.problem import ClientError
 from keybaton_testing.require import require
-from keybatond.instance import AlreadyRunning, InstanceLock
+from keybatond.instance import AlreadyRunning, InstanceLock, VaultInUse, lock_vault
 from keybatond.paths import Paths, prepare_folder
 from keybatond.ports import Exposed
 from keybatond.refusal import StartRefused
@@ -136,6 +136,35 @@ def test_a_dead_agents_lock_is_free(tmp_path: Path) -> None:
     code += "InstanceLock(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "agent.lock")], check=False, timeout=30)
     InstanceLock(tmp_path / "agent.lock").release()
+
+
+def test_a_lock_holds_where_the_disk_has_no_room_for_its_pid(tmp_path: Path) -> None:
+    """The kernel keeps the lock, the pid is only for people: a vault on a full disk is guarded too."""
+    code = "import resource, sys; from pathlib import Path; from keybatond.instance import lock_vault; "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    code += "lock = lock_vault(Path(sys.argv[1])); print(lock is not None, flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path / "vault.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        with pytest.raises(VaultInUse, match="another process"):
+            lock_vault(tmp_path / "vault.lock")
+        holder.communicate("\n", timeout=30)
+    held = lock_vault(tmp_path / "vault.lock")
+    assert held is not None
+    held.release()
+
+
+def test_a_vault_that_an_agent_of_another_runtime_folder_has_is_in_use(tmp_path: Path) -> None:
+    """It is told which process; a folder that is not there is refused, not taken for a disk that cannot be written to."""
+    held = lock_vault(tmp_path / "vault.lock")
+    assert held is not None
+    with pytest.raises(VaultInUse, match=str(os.getpid())) as refused:
+        lock_vault(tmp_path / "vault.lock")
+    assert not refused.value.running
+    held.release()
+    with pytest.raises(StartRefused):
+        lock_vault(tmp_path / "nowhere" / "vault.lock")
 
 
 def test_the_lock_file_is_private_and_no_link(tmp_path: Path) -> None:
