@@ -74,6 +74,9 @@ TAMPERINGS: dict[str, list[str]] = {
         "INSERT INTO item SELECT 1000, id, version, zeroblob(16), grp, live, summary, body FROM item WHERE seq = 9"
     ],
     "another order": ["UPDATE item SET seq = 2000 WHERE seq = 9"],
+    "an item before the first": ["UPDATE item SET seq = -9 WHERE seq = 9"],
+    "a version of the history before the first": ["UPDATE past SET position = -1 WHERE position = 1"],
+    "reads before the first": ["UPDATE reads SET number = -number"],
     "the totals of another moment": ["UPDATE totals SET content = zeroblob(length(content))"],
     "a link removed": ["DELETE FROM link"],
     "a link added": ["INSERT INTO link VALUES (zeroblob(16), 9)"],
@@ -111,6 +114,11 @@ class TestTampering:
             target = str(path.parent / "backup")
             error = await refused(again.backup(target, BACKUP_RECORD, key(BACKUP_KEY), no_progress))
             assert error.reason is Reason.VAULT_DAMAGED
+        for number in range(40):
+            try:
+                await again.put(secret(f"n{number}", "new"), PutMode.UPSERT)
+            except KeybatonError as error:
+                assert error.reason is Reason.VAULT_DAMAGED
         await again.shutdown()
 
     async def test_rows_mixed_from_two_moments_show(self, vault: VaultService, path: Path) -> None:

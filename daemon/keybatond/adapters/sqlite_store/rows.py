@@ -31,7 +31,7 @@ _LIVE: Final = f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 1"  # made o
 
 
 def _row(values: Sequence[Any]) -> Row:
-    if list(map(type, values)) != _TYPES or values[5] not in (0, 1) or values[2] < 1:
+    if list(map(type, values)) != _TYPES or values[5] not in (0, 1) or values[0] < 1 or values[2] < 1:
         raise damaged("row")
     seq, item_id, version, tag, group, live, summary, body = values
     return Row(seq, item_id, version, tag, group, live == 1, summary, body)
@@ -123,9 +123,12 @@ class RowReader:
         )
 
     def reads_before(self, number: int, limit: int) -> list[tuple[int, bytes]]:
-        return self._all(
+        found = self._all(
             "SELECT number, content FROM reads WHERE number < ? ORDER BY number DESC LIMIT ?", number, limit
         )
+        if any(list(map(type, values)) != [int, bytes] or values[0] < 1 for values in found):
+            raise damaged("reads")
+        return found
 
     def page_findings(self) -> list[str]:
         found = self._all(f"PRAGMA integrity_check({FINDINGS_MAX})")
