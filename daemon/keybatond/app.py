@@ -73,13 +73,8 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
         if parts.settings.lock_with_session:
             await LogindWatch(custody.lock, parts.clock, parts.log).run()
 
-    async def admitted() -> None:
-        if not gate.is_open:
-            await gate.passed()
-        custody.touch()
-
     async def serve_ssh() -> str:
-        return str(await parts.ssh_agent(admitted).start())
+        return str(await parts.ssh_agent(gate.admitted).start())
 
     async def serve_ssh_if_set() -> None:
         if parts.settings.ssh_agent:
@@ -95,7 +90,7 @@ def wire(server: RpcServer, parts: Parts, notify: SystemdNotify) -> Agent:
     custody.on_lock(end_shares)
     custody.on_change(status.changed)
     front.subscribe(status.changed)
-    gate = StartGate(custody.unlock_unattended)
+    gate = StartGate(custody.unlock_unattended, custody.touch)
     stopped = asyncio.Event()
     behind = Behind(
         status,

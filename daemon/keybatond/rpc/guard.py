@@ -36,8 +36,8 @@ AT_ONCE = frozenset({
 CALL_SECONDS = 240.0
 
 
-def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log: Log) -> _Servicer:
-    """The same servicer with each of its RPC methods wrapped. Those that are not QUIET wait at `gate` and call `touch`."""
+def guarded(servicer: _Servicer, gate: StartGate, log: Log) -> _Servicer:
+    """The same servicer with each of its RPC methods wrapped. Those that are not QUIET pass through `gate`."""
 
     def described(name: str, error: Exception) -> WireError:
         from keybatond.rpc.errors import where, wire_error  # with the first error, not with the first answer
@@ -47,11 +47,6 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
             log.event("call failed", method=name, error=type(error).__name__, where=where(error))
         return found
 
-    async def admitted() -> None:
-        if not gate.is_open:
-            await gate.passed()
-        touch()
-
     def unary(
         name: str, method: Callable[[Any, _Context], Awaitable[Any]]
     ) -> Callable[[Any, _Context], Awaitable[Any]]:
@@ -60,9 +55,7 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
         async def call(request: Any, context: _Context) -> Any:
             try:
                 if active:
-                    if not gate.is_open:
-                        await gate.passed()
-                    touch()
+                    await gate.admitted()
                 return await method(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -90,7 +83,7 @@ def guarded(servicer: _Servicer, touch: Callable[[], None], gate: StartGate, log
         async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
             try:
                 if name not in QUIET:
-                    await admitted()
+                    await gate.admitted()
                 async for response in method(request, context):
                     yield response
                 return

@@ -48,7 +48,7 @@ def services(behind: Behind) -> Mapping[str, Load]:
     def guard(servicer: Any) -> Any:
         from keybatond.rpc.guard import guarded
 
-        return guarded(servicer, behind.custody.touch, behind.gate, behind.log)
+        return guarded(servicer, behind.gate, behind.log)
 
     def add_agent(server: Any) -> None:
         from keybaton_api.agent.v1.agent_pb2_grpc import add_AgentServiceServicer_to_server

@@ -1,4 +1,4 @@
-"""Holds calls back while the agent, just started, fetches the vault's key by itself: they would find the vault locked."""
+"""Lets calls in: not while the agent, just started, fetches the vault's key by itself, since they would find it locked."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from collections.abc import Awaitable, Callable
 class StartGate:
     """Opens once `attempt` has ended, however it ended. `attempt` has deadlines of its own."""
 
-    def __init__(self, attempt: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, attempt: Callable[[], Awaitable[None]], touch: Callable[[], None]) -> None:
+        """`touch` notes that somebody used the agent."""
         self._attempt = attempt
+        self._touch = touch
         self._opened = asyncio.Event()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether calls need not wait."""
-        return self._opened.is_set()
 
     async def run(self) -> None:
         """Makes the attempt, then opens."""
@@ -25,6 +22,8 @@ class StartGate:
         finally:
             self._opened.set()
 
-    async def passed(self) -> None:
-        """Returns when it is open."""
-        await self._opened.wait()
+    async def admitted(self) -> None:
+        """Returns when it is open; counts as use."""
+        if not self._opened.is_set():
+            await self._opened.wait()
+        self._touch()
