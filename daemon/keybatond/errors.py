@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 
 
 class Reason(enum.Enum):
@@ -56,6 +57,21 @@ class KeybatonError(Exception):
         super().__init__(reason.value)
         self.reason = reason
         self.data = data
+
+
+_STORAGE = {
+    errno.ENOSPC: Reason.STORAGE_FULL,
+    errno.EDQUOT: Reason.STORAGE_FULL,
+    errno.EROFS: Reason.STORAGE_READ_ONLY,
+    errno.EACCES: Reason.STORAGE_READ_ONLY,
+    errno.EPERM: Reason.STORAGE_READ_ONLY,
+}
+
+
+def storage_failure(error: OSError) -> KeybatonError:
+    """STORAGE_* for an error of the file system; `problem` names its code."""
+    code = error.errno or errno.EIO
+    return KeybatonError(_STORAGE.get(code, Reason.STORAGE_FAILED), problem=errno.errorcode.get(code, "EIO"))
 
 
 def refused(field: str, problem: str) -> KeybatonError:

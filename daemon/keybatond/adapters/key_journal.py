@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from keybatond.errors import KeybatonError, Reason
+from keybatond.errors import storage_failure
+from keybatond.paths import FILE_MODE
 from keybatond.ports import KeyChange, KeyRecord, KeystoreKind
 
 BYTES_MAX: Final = 4096
 KEY_ID_BYTES: Final = 16
-_FILE_MODE: Final = 0o600
-_REASONS: Final = {
-    errno.ENOSPC: Reason.STORAGE_FULL,
-    errno.EDQUOT: Reason.STORAGE_FULL,
-    errno.EROFS: Reason.STORAGE_READ_ONLY,
-    errno.EACCES: Reason.STORAGE_READ_ONLY,
-    errno.EPERM: Reason.STORAGE_READ_ONLY,
-}
 
 
 class KeyJournalFile:
@@ -55,7 +47,7 @@ class KeyJournalFile:
         new = self._path.with_name(f".{self._path.name}.new")
         new.unlink(missing_ok=True)  # of a killed process
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(new, flags, _FILE_MODE), "wb") as file:
+        with os.fdopen(os.open(new, flags, FILE_MODE), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -81,8 +73,7 @@ async def _in_thread(work: Callable[[], None]) -> None:
     try:
         await asyncio.to_thread(work)
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, Reason.STORAGE_FAILED)
-        raise KeybatonError(reason, problem=errno.errorcode.get(error.errno or 0, "EIO")) from None
+        raise storage_failure(error) from None
 
 
 def _encoded(change: KeyChange) -> bytes:

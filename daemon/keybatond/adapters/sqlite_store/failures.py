@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from keybatond.errors import KeybatonError, Reason
+from keybatond.errors import KeybatonError, Reason, storage_failure
 
 # https://www.sqlite.org/rescode.html. SQLITE_ERROR, _CONSTRAINT, _MISMATCH and _TOOBIG come only from a file that is not as this
 # program wrote it, since its statements and values are fixed.
@@ -28,20 +27,12 @@ _EXTENDED: Final = {
     sqlite3.SQLITE_IOERR_SHMSIZE: Reason.STORAGE_FULL,  # no room for the log's index
     sqlite3.SQLITE_IOERR_CORRUPTFS: Reason.VAULT_DAMAGED,
 }
-_ERRNO: Final = {
-    errno.ENOSPC: Reason.STORAGE_FULL,
-    errno.EDQUOT: Reason.STORAGE_FULL,
-    errno.EROFS: Reason.STORAGE_READ_ONLY,
-    errno.EACCES: Reason.STORAGE_READ_ONLY,
-    errno.EPERM: Reason.STORAGE_READ_ONLY,
-}
 
 
 def translate(error: sqlite3.Error | OSError) -> KeybatonError:
     """The domain's error for one of the technology's; `problem` names the code and never quotes a row."""
     if isinstance(error, OSError):
-        code = errno.errorcode.get(error.errno or 0, "EIO")
-        return KeybatonError(_ERRNO.get(error.errno or 0, Reason.STORAGE_FAILED), problem=code)
+        return storage_failure(error)
     number = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     reason = _EXTENDED.get(number) or _PRIMARY.get(number & 0xFF, Reason.STORAGE_FAILED)
     return KeybatonError(reason, problem=getattr(error, "sqlite_errorname", type(error).__name__))

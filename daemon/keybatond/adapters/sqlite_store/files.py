@@ -15,12 +15,10 @@ from typing import Final
 from keybatond.adapters.sqlite_store.failures import damaged, translate
 from keybatond.adapters.sqlite_store.schema import APPLICATION_ID, FORMAT, PAGE_BYTES
 from keybatond.errors import KeybatonError, Reason
+from keybatond.paths import FILE_MODE, FOLDER_MODE, OTHERS
 from keybatond.ports import Exposed
 from keybatond.vault_ports import SET_ASIDE
 
-FOLDER_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
-OTHERS: Final = 0o077  # the rights of anybody but the owner
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFDIR: "a folder",
