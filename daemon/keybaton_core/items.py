@@ -82,7 +82,7 @@ class ItemRef:
     environment: str = ""
 
     def checked(self) -> ItemRef:
-        """Itself when its parts are fit. Raises NameRefused."""
+        """Itself when its parts are fit. Raises NameRefused or ItemRefused."""
         if self.kind is ItemKind.ENV_VARIABLE:
             check_variable(self.name)
             check_name(self.vault, "vault")

@@ -6,7 +6,6 @@ The wiring between parts is `app`'s job; here every part is only told what it is
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -266,8 +265,8 @@ class Parts:
     def status(self) -> AgentStatus:
         from keybatond.services.agent_state import AgentIdentity, AgentStatus
 
-        idle = self.settings.idle_lock_minutes * 60
-        identity = AgentIdentity(__version__, os.getpid(), str(self.paths.data), idle, time.time_ns() // 1_000_000)
+        idle, now = self.custody.idle_lock_seconds, self.clock.now_ms()
+        identity = AgentIdentity(__version__, os.getpid(), str(self.paths.data), idle, now)
         return AgentStatus(identity, self.device, self.custody, self.front, self.open_sessions)
 
     @cached_property

@@ -124,7 +124,7 @@ class VaultStore(Protocol):
         """
 
     def submit(self, job: Callable[[VaultWriter], object], finally_: Callable[[], None]) -> None:
-        """As `write`, without waiting, telling subscribers or failing; `finally_` runs in the writer's thread in any case."""
+        """As `write`, without waiting, telling subscribers or failing; `finally_` runs in any case, mostly in another thread."""
 
     async def barrier(self) -> None:
         """Returns when every job given before has ended."""

@@ -63,10 +63,12 @@ def copy_vault(
     found = Totals()
     done = 0
 
-    def sealed_anew(row: Row) -> Row:
+    def sealed_anew(row: Row) -> tuple[Row, frozenset[str]]:
+        """The row, and the names that its body links to."""
         with opening():
             summary, body = source.open_summary(row), source.open_body(row)
-            return target.seal(row.seq, row.id, row.version, summary, body, entropy.token(2 * NONCE_BYTES))
+            fresh = target.seal(row.seq, row.id, row.version, summary, body, entropy.token(2 * NONCE_BYTES))
+        return fresh, links_of(body)
 
     def advance() -> None:
         nonlocal done
@@ -77,17 +79,16 @@ def copy_vault(
     if in_place:
         writer.drop_links()
     for row in item_rows(reader):
-        fresh = sealed_anew(row)
+        fresh, links = sealed_anew(row)
         with opening():
             found = found._replace(items=found.items + row.live, rows=found.rows + 1).plus(source.item_term(row))
             new = new._replace(seals=new.seals + 2).plus(target.item_term(fresh))
-            links = links_of(source.open_body(row))
         writer.put_item(fresh)
         for name in links:
             writer.put_link(target.keys.link_tag(name), fresh.seq)
         advance()
     for row in past_rows(reader):
-        fresh = sealed_anew(row)
+        fresh, _ = sealed_anew(row)
         with opening():
             found = found._replace(rows=found.rows + 1).plus(source.past_term(row))
             new = new._replace(seals=new.seals + 2).plus(target.past_term(fresh))

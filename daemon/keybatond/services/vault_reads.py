@@ -1,6 +1,7 @@
 """The log of reads: which item was read, when, and by which kind of client. Sealed, bounded, written behind the readers' backs.
 
-A read never waits for the disk: a power cut loses the reads of the last FLUSH_SECONDS.
+A read never waits for the disk: a power cut loses the reads of the last FLUSH_SECONDS, a disk that takes nothing those that it
+was given.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from keybatond.services.vault_types import ReadRecord
 READS_TOGETHER: Final = 64  # in one sealed batch
 FLUSH_SECONDS: Final = 5.0
 FLUSH_READS: Final = 512  # a program that reads without pause does not make the disk sync all the time
-PENDING_MAX: Final = 1024  # while nothing can be written, the oldest are lost
+PENDING_MAX: Final = 1024  # while a rekey or restore runs; the oldest are lost
 CLIENT_MAX: Final = 32  # characters of a client's kind
 
 _HEAD = struct.Struct(">BQQB16s")

@@ -72,6 +72,7 @@ class WholeVault:
         vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
         header = self._wrapped(self._entropy.token(ID_BYTES), record, vault_key, wrapping_key)
         sealer = RowSealer(VaultKeys(vault_key, header.vault_id, self._hold), header.vault_id)
+        vault_key.wipe()
 
         def fill(writer: VaultWriter) -> None:
             writer.put_header(header.encode())
