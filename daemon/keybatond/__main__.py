@@ -105,6 +105,9 @@ def _detach() -> None:
         _leave()
     os.setsid()
     os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
     os.closerange(3, DESCRIPTORS_MAX)
 
 
@@ -121,8 +124,11 @@ def _report_ready() -> None:
 
 
 def _report(word: str) -> None:
-    """The last word to the client that started us; its pipe then ends."""
-    os.write(2, f"{word}\n".encode())
+    """The last word to the client that started us; its pipe then ends. Others may need the agent if that client has gone."""
+    try:
+        os.write(2, f"{word}\n".encode())
+    except BrokenPipeError:
+        pass
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)

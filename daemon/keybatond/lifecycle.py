@@ -65,11 +65,23 @@ async def _background(agent: Agent, told: asyncio.Event, work: Work, delay: floa
         await agent.clock.sleep(delay)
         await work()
     except Exception as error:
-        from keybatond.rpc.errors import where
-
-        agent.log.event("background failed", error=type(error).__name__, where=where(error))
+        _note(agent, "background failed", error)
         told.set()
         raise
+
+
+async def _closed(agent: Agent, close: Work) -> None:
+    """One step of the end. What fails in it does not keep the others from being undone, the keys among them."""
+    try:
+        await close()
+    except Exception as error:
+        _note(agent, "close failed", error)
+
+
+def _note(agent: Agent, event: str, error: Exception) -> None:
+    from keybatond.rpc.errors import where
+
+    agent.log.event(event, error=type(error).__name__, where=where(error))
 
 
 async def _stop(agent: Agent, tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -77,12 +89,12 @@ async def _stop(agent: Agent, tasks: Sequence[asyncio.Task[None]]) -> None:
     for end in agent.end_streams:
         end()
     first, *rest = agent.close
-    await first()
+    await _closed(agent, first)
     await agent.server.stop(GRACE_SECONDS)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     for close in rest:
-        await close()
+        await _closed(agent, close)
     agent.log.event("stopped")
     agent.log.open()

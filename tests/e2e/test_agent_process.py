@@ -156,6 +156,29 @@ def test_a_started_agent_keeps_nothing_of_its_starter(device: Device) -> None:
     assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)] == ["/dev/null"] * 3
 
 
+def test_a_detached_agent_holds_no_pipe_and_outlives_its_starter(device: Device) -> None:
+    """Whoever runs it in a pipeline gets the pipe's end; one that has gone before it was ready takes nobody's agent along."""
+    reading, writing = os.pipe()
+    os.close(reading)  # nobody listens to what it says of its start
+    try:
+        run = subprocess.run(
+            [agent_program(), "--detached"],
+            env=device.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=writing,
+            check=True,
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+    assert run.stdout == b""  # it came to its end
+    wait_until(lambda: device.agent_pid() is not None, "the agent's socket")
+    with Client.connect(str(device.socket), start=False) as client:
+        pid = client.agent.info().pid
+    assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)] == ["/dev/null"] * 3
+
+
 def test_two_clients_at_once_end_with_one_agent(device: Device) -> None:
     """Both get an answer, and both from the same process."""
     pids: list[int] = []
