@@ -125,10 +125,10 @@ def _report_ready() -> None:
 
 def _report(word: str) -> None:
     """The last word to the client that started us; its pipe then ends. Others may need the agent if that client has gone."""
-    try:
+    import contextlib
+
+    with contextlib.suppress(BrokenPipeError):
         os.write(2, f"{word}\n".encode())
-    except BrokenPipeError:
-        pass
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)
