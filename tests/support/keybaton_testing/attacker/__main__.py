@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m keybaton_testing.attacker", description=__doc__)
     parser.add_argument("--tries", type=int, default=20, help="tries of each kind")
     parser.add_argument("--kind", action="append", choices=sorted(KINDS), help="only this kind; may be repeated")
-    parser.add_argument("--worlds", type=int, default=4, help="networks at a time")
+    parser.add_argument("--worlds", type=int, default=8, help="networks at a time")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the attacker's choices")
     parser.add_argument("--minutes", type=float, default=240, help="the most it may take")
     arguments = parser.parse_args()
