@@ -93,6 +93,7 @@ class ReceiverMachine:
         self._proved_on = 0
         self._digest = b""
         self._outcome: Outcome | None = None
+        self._answered: set[int] = set()  # connections that were given the outcome
         self._ended = Refusal.ENDED  # what is said to whoever comes after the end
         self._met: set[str] = set()  # what the deadline's reason is chosen from
 
@@ -229,8 +230,12 @@ class ReceiverMachine:
             body = wire.encode_outcome(Outcome("review"), None)
             return [Answer(event.connection, 200, body)] if event.last else [Hold(event.connection)]
         receipt = self._proved.keys.receipt(self._digest, self._outcome.receipt_text())
-        body = wire.encode_outcome(self._outcome, receipt)
-        return [Told(event.connection), Answer(event.connection, 200, body, close=True)]
+        # The sender closes once it has it. Closing here would look alike on a connection that is broken already.
+        self._answered.add(event.connection)
+        return [Answer(event.connection, 200, wire.encode_outcome(self._outcome, receipt))]
+
+    def _dropped_after(self, event: Dropped) -> list[Effect]:
+        return [Told()] if event.connection in self._answered else []
 
     def _end_said(self, event: EndSaid) -> list[Effect]:
         try:
@@ -377,7 +382,7 @@ TABLE: dict[tuple[Phase, type[Any]], _Handler] = {
     (Phase.ENDED, PayloadAsked): _M._over,
     (Phase.ENDED, OutcomeAsked): _M._outcome_asked,
     (Phase.ENDED, EndSaid): _M._over,
-    (Phase.ENDED, Dropped): _M._nothing,
+    (Phase.ENDED, Dropped): _M._dropped_after,
     (Phase.ENDED, GraceOver): _M._nothing,
     (Phase.ENDED, DeadlineOver): _M._nothing,
     (Phase.ENDED, Cancelled): _M._nothing,

@@ -171,9 +171,7 @@ class Review:
 
 @dataclass(frozen=True)
 class Told:
-    """The sender has been given the outcome."""
-
-    connection: int
+    """The sender has been given the outcome, and has closed the connection on which it was."""
 
 
 @dataclass(frozen=True)

@@ -119,3 +119,15 @@ def test_the_outcome_of_the_truth_is_unchanged_by_a_question_before_the_end() ->
     assert asked(link, sid_of(link)) == (200, wire.encode_outcome(Outcome("review"), None))
     link.b.feed(r.Decided(SAVED))
     assert only(link.step(), s.Concluded).outcome == SAVED
+
+
+def test_an_outcome_counts_as_told_once_the_sender_has_closed_that_connection() -> None:
+    """Answering into a connection that is broken tells nobody; the end of another one says nothing."""
+    link = Link(sender(), receiver())
+    link.step()
+    link.step()
+    link.b.feed(r.Decided(SAVED))
+    status, _ = asked(link, sid_of(link), connection=4)
+    assert status == 200
+    assert link.b.feed(r.Dropped(1)) == []
+    assert kinds(link.b.feed(r.Dropped(4))) == {r.Told}

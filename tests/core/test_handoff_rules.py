@@ -43,7 +43,7 @@ def test_a_share_goes_through_and_the_sender_hears_the_truth(outcome: Outcome) -
     assert link.request() is None
     link.b.feed(r.Decided(outcome))
     assert only(link.step(), s.Concluded).outcome == outcome
-    assert r.Told in kinds(link.seen_b)
+    assert kinds(link.b.feed(r.Dropped(1))) == {r.Told}
 
 
 @pytest.mark.parametrize("reason", sorted(wire.FAILURES))

@@ -139,3 +139,23 @@ def test_copies_of_the_certificate_elsewhere_do_not_delay_the_receipt() -> None:
     lan.receiver = FakeReceiveControl(CODE, known=False, pause=lambda: lan.clock.sleep(5), decide=review)
     assert lan.run(beside=copy) == (SAVED, SAVED)
     assert lan.clock.monotonic() - times[0] < 1
+
+
+def test_an_outcome_that_was_said_into_a_dead_connection_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cable is pulled: the receiver's answer goes nowhere, which it cannot see, and the sender comes back for it."""
+    request = FakeConnection.request
+    dead: list[FakeConnection] = []
+
+    async def deaf(connection: FakeConnection, method: str, path: str, *more: object, **named: object) -> Reply:
+        reply = await request(connection, method, path, *more, **named)  # type: ignore[arg-type]
+        if path.startswith(wire.OUTCOME_PATH) and not dead:
+            dead.append(connection)
+            monkeypatch.setattr(connection, "cut", lambda: None)  # nor does its end arrive
+            await lan.clock.sleep(11)
+            raise ShareFailed(ShareReason.PEER_GONE)
+        return reply
+
+    lan = Lan()
+    monkeypatch.setattr(FakeConnection, "request", deaf)
+    assert lan.run() == (SAVED, SAVED)
+    assert dead

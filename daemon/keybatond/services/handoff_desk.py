@@ -108,7 +108,8 @@ class Desk:
                 if answer is not None:
                     # An answered handshake has cost a guess, and its payload has to come on this very connection.
                     keep = head.path == wire.HANDSHAKE_PATH and answer.status == 200
-                    return self._sent(connection, Response(answer.status, answer.body, answer.close, keep))
+                    response = Response(answer.status, answer.body, answer.close, keep)
+                    return self._sent(connection, response, asked=head.path)
                 try:
                     await within(self._clock, left, changed.wait())
                 except TimeoutError:
@@ -145,8 +146,8 @@ class Desk:
             case _:
                 return EndSaid(connection, head.query or "", body)
 
-    def _sent(self, connection: int, response: Response) -> Response:
-        if response.close:  # it has left when the connection has ended
+    def _sent(self, connection: int, response: Response, *, asked: str = "") -> Response:
+        if response.close or asked == wire.OUTCOME_PATH:  # it has left when the connection has ended
             self._under_way.add(connection)
             self._quiet.clear()
         else:
