@@ -144,7 +144,7 @@ class VaultStore(Protocol):
     async def copy_to(self, path: str, job: Callable[[VaultReader, VaultWriter], T]) -> T:
         """Runs `job` from one consistent state of this vault to a new file at `path`, complete and durable or not at all.
 
-        FILE_EXISTS, never replaces a file.
+        FILE_EXISTS, never replaces a file; STORAGE_* with its `folder` when none can be made there.
         """
 
     async def header_of(self, path: str) -> bytes:

@@ -89,6 +89,13 @@ def test_who_is_kept_waiting_is_told_by_what() -> None:
     assert "receiver" in wire_error(KeybatonError(Reason.BUSY)).message
 
 
+def test_a_backup_that_cannot_be_made_is_not_blamed_on_the_vault() -> None:
+    """Its own folder is named."""
+    told = wire_error(KeybatonError(Reason.STORAGE_READ_ONLY, folder="/media/stick", problem="EROFS"))
+    assert (told.reason, told.message) == (Reason.STORAGE_READ_ONLY, "No file can be made in /media/stick.")
+    assert told.status is wire_error(KeybatonError(Reason.STORAGE_READ_ONLY)).status
+
+
 def test_what_lies_in_the_place_of_the_vault_is_told_as_that() -> None:
     """The reason stays; nobody is sent to look for a broken disk."""
     told = wire_error(KeybatonError(Reason.STORAGE_FAILED, problem="x", obstacle="/v/vault.db is a folder"))

@@ -247,7 +247,7 @@ class TestBackup:
             assert error.reason is Reason.FILE_EXISTS
         assert there.read_text() == "mine"
         missing = await refused(vault.backup(str(tmp_path / "no" / "b"), BACKUP_RECORD, key(BACKUP_KEY), no_progress))
-        assert missing.reason is Reason.STORAGE_FAILED
+        assert (missing.reason, missing.data["folder"]) == (Reason.STORAGE_FAILED, str(tmp_path / "no"))
         assert sorted(file.name for file in tmp_path.iterdir()) == ["keybaton", "link", "there"]
 
     async def test_a_backup_of_what_changes_is_of_one_moment(self, vault: VaultService, tmp_path: Path) -> None:

@@ -55,12 +55,13 @@ def wire_error(error: Exception) -> WireError:
             reason, data = Reason.INVALID_ARGUMENT, {"field": error.field, "problem": error.problem[:_TEXT_MAX]}
         case _:
             reason, data = Reason.INTERNAL, {}
-    wording = next((words for key, words in BY_DATA.items() if data.get(key)), WORDINGS[reason])
+    usual = WORDINGS[reason]
+    sentence, hint = next((words for key, words in BY_DATA.items() if data.get(key)), (usual.sentence, usual.hint))
     values: defaultdict[str, str] = defaultdict(
         str, {**_DEFAULTS, **{key: value for key, value in data.items() if value}}
     )
-    metadata = {"hint": wording.hint, **data} if wording.hint else dict(data)
-    return WireError(wording.status, reason, wording.sentence.format_map(values), metadata)
+    metadata = {"hint": hint, **data} if hint else dict(data)
+    return WireError(usual.status, reason, sentence.format_map(values), metadata)
 
 
 def where(error: BaseException) -> str:

@@ -143,15 +143,15 @@ WORDINGS: Mapping[Reason, Wording] = {
     ),
 }
 
-# BUSY for another reason than a second receiver.
-BUSY_WITH = Wording(_S.ABORTED, "{busy}.", "Try again in a moment.")
-
-# STORAGE_FAILED because something lies where the vault's file belongs.
-OBSTACLE = Wording(
-    _S.UNAVAILABLE,
-    "The vault cannot be used: {obstacle}.",
-    "It was left as it is; move it away, bring the file back, or make it yours with chown.",
-)
-
-BY_DATA: Mapping[str, Wording] = {"obstacle": OBSTACLE, "busy": BUSY_WITH}
-"""The words of an error that carries these data, in place of its reason's."""
+BY_DATA: Mapping[str, tuple[str, str]] = {
+    # STORAGE_FAILED because something lies where the vault's file belongs
+    "obstacle": (
+        "The vault cannot be used: {obstacle}.",
+        "It was left as it is; move it away, or bring the file back.",
+    ),
+    # BUSY for another reason than a second receiver
+    "busy": ("{busy}.", "Try again in a moment."),
+    # STORAGE_* while a file is made elsewhere than beside the vault
+    "folder": ("No file can be made in {folder}.", "Choose another folder, or make room in it."),
+}
+"""Sentence and hint of an error that carries these data, in place of its reason's."""

@@ -238,7 +238,7 @@ class SqliteStore:
             if files.is_there(self._path):
                 raise KeybatonError(Reason.VAULT_EXISTS)
             files.remove_leftovers(self._path)
-            return self._build(fill, self._place_vault, beside=self._path, log_mode=True)
+            return self._build(files.new_file(self._path), fill, self._place_vault, log_mode=True)
 
     def _place_vault(self, new: Path) -> None:
         try:
@@ -260,12 +260,18 @@ class SqliteStore:
             except FileExistsError:
                 raise KeybatonError(Reason.FILE_EXISTS, path=str(path)) from None
 
+        def copy(reader: VaultReader) -> T:
+            try:
+                new = files.new_file(path)
+            except OSError as error:  # the vault's own folder is not what is wrong
+                failure = translate(error)
+                raise KeybatonError(failure.reason, folder=str(path.parent), **failure.data) from None
+            return self._build(new, lambda writer: job(reader, writer), put, log_mode=False)
+
         with translated():
             if files.is_there(path):
                 raise KeybatonError(Reason.FILE_EXISTS, path=str(path))
-        return self._snapshot(
-            lambda reader: self._build(lambda writer: job(reader, writer), put, beside=path, log_mode=False)
-        )
+        return self._snapshot(copy)
 
     def _replace_from(self, path: Path, job: Callable[[VaultReader, VaultWriter], T], aside: Path | None) -> T:
         def put(new: Path) -> None:
@@ -287,7 +293,7 @@ class SqliteStore:
                 raise KeybatonError(Reason.VAULT_EXISTS)
             files.remove_leftovers(self._path)
             reader = RowReader(connection)
-            return self._build(lambda writer: job(reader, writer), put, beside=self._path, log_mode=True)
+            return self._build(files.new_file(self._path), lambda writer: job(reader, writer), put, log_mode=True)
 
     def _stop_writer(self) -> None:
         if not self._committer.stop(STOP_SECONDS):
@@ -301,11 +307,8 @@ class SqliteStore:
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a reader may keep the last close from doing it
 
-    def _build(
-        self, fill: Callable[[VaultWriter], T], put: Callable[[Path], None], *, beside: Path, log_mode: bool
-    ) -> T:
-        """Fills a new file under a temporary name, then lets `put` place it. `log_mode`: as a live vault, not as a copy."""
-        new = files.new_file(beside)
+    def _build(self, new: Path, fill: Callable[[VaultWriter], T], put: Callable[[Path], None], *, log_mode: bool) -> T:
+        """Fills the empty file `new`, then lets `put` give it its name. `log_mode`: as a live vault, not as a copy."""
         try:
             with contextlib.closing(schema.connect(new, "mode=rw", schema.WRITER_BUSY_MS)) as connection:
                 schema.build(connection)
