@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import sys
@@ -50,6 +51,10 @@ def say(text: str = "") -> None:
 
 def note(text: str = "") -> None:
     """A line beside the answer, on stderr. That nobody can see it changes nothing of what is done."""
+    with contextlib.suppress(OSError, ValueError):  # whoever writes the answer will notice
+        sys.stdout.flush()  # in the order in which it was said, where both go to one place
+    if is_terminal(sys.stderr) and not text.startswith(("\x1b", " ")):
+        text = "\n".join(folded(text, columns(sys.stderr)))
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
@@ -73,9 +78,9 @@ def hint(text: str) -> None:
 
 
 def marked(mark: str, style: str, text: str) -> None:
-    """A sentence with a coloured word before it, on stderr; on a terminal its lines end between words."""
+    """A sentence with a coloured word before it, on stderr."""
     lines = [f"{mark} {text}"]
-    if is_terminal(sys.stderr) and width(lines[0]) > columns(sys.stderr):
+    if is_terminal(sys.stderr):
         lines = folded(lines[0], columns(sys.stderr))
     note(styled(mark, style, sys.stderr) + "\n".join(lines).removeprefix(mark))
 
@@ -90,6 +95,8 @@ def columns(stream: TextIO) -> int:
 
 def folded(text: str, size: int) -> list[str]:
     """`text` in lines of at most `size` columns. What stands between backticks is for copying and stays whole."""
+    if len(text) <= size and width(text) <= size:
+        return [text]
     import re
 
     lines = [""]

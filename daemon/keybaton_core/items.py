@@ -116,7 +116,7 @@ class SecretBody:
         known = {spec.name: spec for spec in specs}
         for name, value in self.fields.items():
             if name not in known:
-                raise ItemRefused(plain_field(name), f"is not a field of {self.type}, which has " + ", ".join(known))
+                raise ItemRefused(plain_field(name), f"is unknown: {self.type} has " + ", ".join(known))
             if not known[name].binary:
                 _check_utf8(name, value)
         for spec in specs:

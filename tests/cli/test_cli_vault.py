@@ -74,6 +74,13 @@ def test_a_value_on_the_command_line_is_taken_with_a_warning(agent: FakeAgent, r
     assert agent.field("key", "apiKey") == b"abc=d"
 
 
+def test_a_field_that_a_type_does_not_have_is_named(run: CommandLine) -> None:
+    """Beside those that it needs: `user` for `username` is easily typed."""
+    failed = run("secrets", "add", "site", "--type", "login", "--field", "user=me")
+    assert failed.code == 2
+    assert "login needs: username, password; it has no field user." in failed.err
+
+
 def test_the_warning_is_for_secret_fields_alone(agent: FakeAgent, run: CommandLine) -> None:
     """A region on the command line is nothing to warn of."""
     fields = ("--field", "region=eu", "--field", "accessKeyId=AK", "--field-fd", f"secretAccessKey={descriptor(b'x')}")

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -33,3 +41,39 @@ def test_a_new_passphrase_is_measured_as_by_the_agent(length: int) -> None:
     """What the prompt takes, the agent takes."""
     assert prompts.PASSPHRASE_MIN_CHARACTERS == PASSPHRASE_MIN_CHARACTERS
     assert (prompts.long_enough("x" * length) == "") == (length >= PASSPHRASE_MIN_CHARACTERS)
+
+
+def test_what_is_said_beside_the_answer_keeps_its_place() -> None:
+    """Where both streams go to one pipe, as with `2>&1`, the lines stand in the order in which they were said."""
+    script = "from keybaton_cli import output\noutput.say('first')\noutput.hint('second')\noutput.say('third')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "first\nhint: second\nthird\n"
+
+
+def test_on_a_narrow_terminal_sentences_end_their_lines_between_words() -> None:
+    """With a coloured word before them and without; what is indented or is no terminal's stays as it is."""
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 20, 0, 0))
+    script = (
+        "from keybaton_cli import output\noutput.note('a sentence of several words')\n"
+        "output.hint('`keybaton unlock` opens the vault')\noutput.note('  indented, and not for reading')"
+    )
+    subprocess.run([sys.executable, "-c", script], stderr=terminal, env={"NO_COLOR": "1"}, timeout=30, check=True)
+    shown = os.read(master, 1000)
+    os.close(terminal)
+    os.close(master)
+    assert shown.decode().split("\r\n")[:-1] == [
+        "a sentence of",
+        "several words",
+        "hint:",
+        "`keybaton unlock`",
+        "opens the vault",
+        "  indented, and not for reading",
+    ]

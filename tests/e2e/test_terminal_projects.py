@@ -45,6 +45,24 @@ def test_values_of_variables_are_typed_unseen(real: RealDesk) -> None:
     assert (real.done("env", "get", "TOKEN"), real.done("env", "get", "OTHER")) == ("hush-one\n", "hush-two\n")
 
 
+def test_an_environment_that_is_not_there_is_told_before_anything_is_typed(real: RealDesk) -> None:
+    """With the option that makes it; the same where nothing is asked."""
+    real.with_project()
+    (real.folder / ".env").write_text("A=1\n")
+    for command in (
+        "env set TOKEN --env prod",
+        "env set A=1 --env prod",
+        "env import .env --env prod",
+        "env copy staging prod",
+    ):
+        real.keybaton(command)
+        assert real.terminal.exit_code() == 5
+        screen = real.terminal.screen()
+        assert "There is no environment prod" in screen
+        assert "`--create` makes it" in screen
+        assert "TOKEN:" not in screen
+
+
 def test_an_environment_and_a_project_are_removed_after_a_yes(real: RealDesk) -> None:
     """Enter alone is no: exit code 130 and nothing removed."""
     real.with_project()

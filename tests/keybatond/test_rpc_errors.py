@@ -101,3 +101,8 @@ def test_what_lies_in_the_place_of_the_vault_is_told_as_that() -> None:
     told = wire_error(KeybatonError(Reason.STORAGE_FAILED, problem="x", obstacle="/v/vault.db is a folder"))
     assert (told.reason, told.message) == (Reason.STORAGE_FAILED, "The vault cannot be used: /v/vault.db is a folder.")
     assert "disk" in wire_error(KeybatonError(Reason.STORAGE_FAILED, problem="x")).message
+
+
+def test_a_taken_name_is_said() -> None:
+    """Of several that are stored at once, the person learns which one it was."""
+    assert wire_error(KeybatonError(Reason.NAME_TAKEN, name="maps")).message == "There is already something named maps."

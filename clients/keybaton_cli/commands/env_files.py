@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from keybaton_cli import output, prompts, whole_file
-from keybaton_cli.commands.env_values import create_option, env_option
+from keybaton_cli.commands.env_values import creatable, create_option, env_option
 from keybaton_cli.dotenv import reading, writing
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
@@ -95,11 +95,14 @@ def import_file(
     where = place(app, environment)
     values = read_dotenv(app, path, dialect)
     exists = where.environment in {e.name for e in where.environments()}
-    present = where.values() if exists or not create else {}
+    with creatable():
+        present = where.values() if exists or not create else {}
     taken = sorted(name for name, value in values.items() if name in present and present[name] != value)
     if taken and on_conflict == "fail":
         raise Failure(
-            "NAME_TAKEN", f"{where.environment} has other values for {', '.join(taken)}.", "`--on-conflict` decides."
+            "NAME_TAKEN",
+            f"{where.environment} has other values for {', '.join(taken)}.",
+            "`--on-conflict replace` or `--on-conflict keep`.",
         )
     if on_conflict == "keep":
         values = {name: value for name, value in values.items() if name not in taken}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
 from keybaton_cli.project.context import Place, place
 from keybaton_cli.values import read_descriptor, stdin_is_piped, without_newline
 from keybaton_cli.versions import bring_back
+from keybaton_client.problem import ClientError
 
 _FILE_MAX_BYTES = 256 * 1024 + 1
 
@@ -34,6 +36,18 @@ def env_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def create_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--create`."""
     return click.option("--create", is_flag=True, help="Make the environment when it does not exist.")(function)
+
+
+@contextmanager
+def creatable() -> Iterator[None]:
+    """What is said of an environment that is not there names `--create` as well."""
+    try:
+        yield
+    except ClientError as error:
+        if error.reason != "ENVIRONMENT_NOT_FOUND":
+            raise
+        hint = "`--create` makes it; `keybaton env envs` lists those that are there."
+        raise Failure(error.reason, error.message, hint, dict(error.data)) from None
 
 
 @command(
@@ -73,10 +87,14 @@ def set_variables(
         values[asked[0]] = without_newline(read_descriptor(sys.stdin.fileno(), "standard input"))
     elif asked:
         prompts.demand(app, "The value", "`--value-fd N`, `--file PATH` or standard input gives it.")
+        if not create:
+            with creatable():
+                where.variables()  # before anything is typed for an environment that is not there
         asker = prompts.Asker()
         for name in asked:
             values[name] = asker.hidden(f"{output.printable(name)}:").encode()
-    done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
+    with creatable():
+        done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
     if app.json:
         output.document(
             {
@@ -250,7 +268,8 @@ def copy(app: App, source: str, target: str, names: Sequence[str], create: bool,
             raise unknown(name, there)
     chosen = {name: there[name] for name in (names or there)}
     if not replace and not (create and where.environment not in {e.name for e in where.environments()}):
-        present = where.values()
+        with creatable():
+            present = where.values()
         taken = sorted(name for name, value in chosen.items() if name in present and present[name] != value)
         if taken:
             raise Failure(
@@ -259,7 +278,8 @@ def copy(app: App, source: str, target: str, names: Sequence[str], create: bool,
                 "`--replace` replaces them.",
             )
     values = {name: value.encode() for name, value in chosen.items()}
-    done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
+    with creatable():
+        done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
     if app.json:
         output.document({"environment": where.environment, "created": done.created, "changed": done.changed})
     else:

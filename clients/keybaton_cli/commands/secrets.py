@@ -75,7 +75,8 @@ def add(
         listed = ", ".join(spec.name for spec in missing)
         hint = f"`--field-fd {missing[0].name}=N` reads it from a file descriptor, `--field-file` from a file"
         hint += "; so does standard input." if len(SECRET_TYPES[secret_type]) == 1 else "."
-        raise UsageFailure(f"{secret_type} needs: {listed}.", hint)
+        unknown = "".join(f"; it has no field {name}" for name in fields if spec_of(secret_type, name) is None)
+        raise UsageFailure(f"{secret_type} needs: {listed}{unknown}.", hint)
     odd = doubt(fields)
     if odd:
         output.warn(odd)

@@ -43,7 +43,9 @@ WORDINGS: Mapping[Reason, Wording] = {
     Reason.FIELD_UNKNOWN: Wording(
         _S.NOT_FOUND, "It has no such field; it has {fields}.", "Name one of them with --field."
     ),
-    Reason.NAME_TAKEN: Wording(_S.ALREADY_EXISTS, "The name is taken.", "Choose another name, or edit what has it."),
+    Reason.NAME_TAKEN: Wording(
+        _S.ALREADY_EXISTS, "There is already something named {name}.", "Choose another name, or edit what has it."
+    ),
     Reason.VERSION_CONFLICT: Wording(
         _S.ABORTED, "It was changed meanwhile.", "Look at it again, then repeat the change."
     ),
