@@ -32,6 +32,8 @@ def prepare(desk: Desk, before: str) -> None:
     """Makes the state in which the question comes."""
     if before == "a receiver answers":
         desk.agent.on_start = lambda agent: agent.become("CONNECTED", needs_confirmation=True, peer_address="192.0.2.6")
+    elif before == "two devices send":
+        desk.agent.on_start = lambda agent: agent.become("ANNOUNCING", senders=["laptop", "phone"])
     elif before == "there is no vault":
         desk.agent.info.vault_state = agent_pb2.VAULT_STATE_ABSENT
     elif before == "the vault is locked":

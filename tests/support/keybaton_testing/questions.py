@@ -43,6 +43,7 @@ _DATABASE_TAKEN = (
     "The database photos exists here.",
 )
 _CONFIRM_PEER = "send.py: f'A receiver answers at {address}. Is that the right device?'"
+_WHICH_SENDER = "receive.py: 'Several devices are sending. Which one shows this code?'"
 _REMOVE = "secrets_edit.py: f'Remove {output.printable(ref.name)}?'"
 _REMOVE_ENVIRONMENT = "env_project.py: f'Remove {remove} with {count}?'"
 _REMOVE_PROJECT = "env_project.py: f'Remove the project {output.printable(remove)} with all its variables?'"
@@ -95,6 +96,13 @@ FAKE = (
         ("share_review.py: 'New name:'", "New name: photos-maps (2)", "Enter"),
         (*_DATABASE_TAKEN, "Enter"),
         ("share_review.py: 'New name:'", "New name: photos (2)"),
+    ),
+    _walk(
+        "secrets receive",
+        "two devices send",
+        "test_where_several_devices_send_the_person_says_which_one_shows_the_code",
+        (*_CODE, "=4821"),
+        (_WHICH_SENDER, "Several devices are sending."),
     ),
     _walk("dbs receive --photosphere", "", "test_a_database_is_taken_from_photosphere_by_a_person", _CODE),
     _walk(
