@@ -113,8 +113,8 @@ class _Watch:
                 self._asking = None
 
 
-def follow(app: App, session: share_pb2.Session, reporter: Reporter, needs: list[Need]) -> None:
-    """Returns when the session was saved. SessionFailure when it ended otherwise; its last line is printed then."""
+def follow(app: App, session: share_pb2.Session, reporter: Reporter, needs: list[Need]) -> share_pb2.Session:
+    """The session as it was saved. SessionFailure when it ended otherwise; its last line is printed then."""
     with _ended_by_signals():
         try:
             last = _until_end(app, session, reporter, needs)
@@ -123,10 +123,11 @@ def follow(app: App, session: share_pb2.Session, reporter: Reporter, needs: list
             reporter.ended(last)
             if last.state != share_pb2.SHARE_STATE_SAVED:
                 raise SessionFailure("cancelled", "Cancelled.") from None
-            return
+            return last
     reporter.ended(last)
     if last.state != share_pb2.SHARE_STATE_SAVED:
         raise SessionFailure(reason_of(last), "The share was not saved.")
+    return last
 
 
 def _until_end(app: App, session: share_pb2.Session, reporter: Reporter, needs: list[Need]) -> share_pb2.Session:

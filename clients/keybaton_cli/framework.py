@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -178,16 +179,23 @@ class LazyGroup(ExampleHelp, click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(size), self.lazy[name][1]) for name in names])
 
+    def _names_below(self, group: str) -> Sequence[str]:
+        """Of a group whose table is loaded; a command's module is not imported for it."""
+        module, attribute = self.lazy[group][0].split(":")
+        found = getattr(sys.modules.get(module), attribute, None)
+        return tuple(found.lazy) if isinstance(found, LazyGroup) else ()
+
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest name in the error."""
+        """As click's, with the nearest name in the error: of a command below a group, or one that is spelt alike."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in self.lazy:
             import difflib
 
-            near = difflib.get_close_matches(name, self.lazy, n=1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
+            below = [f"{group} {name}" for group in self.lazy if name in self._names_below(group)]
+            near = below or difflib.get_close_matches(name, self.lazy, n=1)
+            guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             context.fail(f"There is no command {name!r}.{guess}")
         return super().resolve_command(context, args)
 

@@ -49,7 +49,7 @@ _ENDINGS = {
         "Start again on both devices, with `--from NAME` on the receiver where several send at once. If nobody mistyped it, "
         "somebody on this network is guessing.",
     ),
-    "declined": ("Declined: nothing was saved.", ""),
+    "declined": ("Nothing was saved.", ""),
     "many-announcers": (
         "More than one device announces itself as a receiver, and Photosphere cannot tell them apart.",
         "Nothing was sent. Let only one device receive, or leave out --photosphere on both.",
@@ -117,13 +117,15 @@ def _labelled(change: str) -> str:
 
 
 def saved_line(session: share_pb2.Session) -> str:
-    """The outcome line of a share that was saved; begins with the word `saved`."""
+    """The outcome line of a share that was saved; begins with the word `saved`, unless nobody can know that it was."""
     name = printable(several(session.names or [session.name]))
     if session.role == share_pb2.SHARE_ROLE_SEND:
+        if session.protocol == share_pb2.SHARE_PROTOCOL_PHOTOSPHERE:
+            return f"delivered {name} to the other device"
         peer = f" on {printable(session.peer_name)}" if session.peer_name else " on the other device"
         told = {"reused": "; it kept what it had already"}.get(session.conflict, "")
         if len(session.names) > 1:
-            told += "; which of them was chosen there"
+            told += " (or only those chosen there)"
         return f"saved {name}{peer}{told}"
     undo = "keybaton env undo" if session.offer.HasField("environment") else "keybaton undo"
     told = {

@@ -67,6 +67,27 @@ def test_help_loads_neither_prompts_nor_the_agents_api_more_than_it_must(argumen
         assert not loaded & {"grpc", "google.protobuf", "keybaton_cli.commands.secrets"}
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("add",), "There is no command 'add'. Did you mean 'secrets add' or 'dbs add'?"),
+        (
+            ("receive",),
+            "There is no command 'receive'. Did you mean 'secrets receive' or 'dbs receive' or 'env receive'?",
+        ),
+        (("statsu",), "There is no command 'statsu'. Did you mean 'status'?"),
+        (("secrets", "lst"), "There is no command 'lst'. Did you mean 'list'?"),
+        (("frobnicate",), "There is no command 'frobnicate'."),
+    ],
+)
+def test_a_command_that_is_not_there_is_looked_for_below_the_groups_too(
+    run: CommandLine, typed: tuple[str, ...], told: str
+) -> None:
+    """Whoever leaves the group out is told it; what is merely misspelt is told as before."""
+    result = run(*typed)
+    assert (result.code, result.err.splitlines()[0]) == (2, f"error: {told}")
+
+
 def test_colour_needs_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never in a pipe, never with NO_COLOR, never on a dumb terminal."""
 

@@ -91,7 +91,16 @@ def test_several_secrets_are_one_share(agent: FakeAgent, run: CommandLine) -> No
     done = {"event": "done", "outcome": "saved", "name": "token", "names": ["token", "other"]}
     assert (result.code, result.events[-1]) == (0, done)
     told = run("secrets", "send", "token", "other", "--yes").out.splitlines()[-1]
-    assert told == "saved token, other on desk; which of them was chosen there"
+    assert told == "saved token, other on desk (or only those chosen there)"
+
+
+def test_what_photosphere_has_is_not_called_saved(agent: FakeAgent, run: CommandLine) -> None:
+    """Its receiver never says what became of it, so the outcome line says no more than is known."""
+    agent.put_secret("geo", "api-key", apiKey="k")
+    sends(agent, name="geo", protocol=share_pb2.SHARE_PROTOCOL_PHOTOSPHERE, hint="It does not say.")
+    result = run("secrets", "send", "geo", "--photosphere", "--yes")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "delivered geo to the other device")
+    assert "hint: It does not say." in result.err
 
 
 @pytest.mark.parametrize(

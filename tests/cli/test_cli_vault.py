@@ -269,7 +269,9 @@ def test_a_database_is_stored_and_shown_with_its_links(agent: FakeAgent, run: Co
 def test_a_link_must_name_a_secret_of_the_right_type(agent: FakeAgent, run: CommandLine) -> None:
     """A missing one is exit code 5, one of another type 2; nothing is stored."""
     agent.put_secret("key", "api-key", apiKey="x")
-    assert run("dbs", "add", "photos", "--path", "p", "--s3", "missing").code == 5
+    missing = run("dbs", "add", "photos", "--path", "p", "--s3", "missing")
+    assert missing.code == 5
+    assert "`keybaton secrets add missing --type s3-credentials` stores it." in missing.err
     assert run("dbs", "add", "photos", "--path", "p", "--s3", "key").code == 2
     assert run("dbs", "list", "--json").document == {"databases": []}
 

@@ -48,8 +48,8 @@ class Desk:
         self.agent = agent
         self.terminal = terminal
 
-    def receive(self, offer: share_pb2.Offer, arguments: str = "env receive") -> None:
-        """Goes on to the review."""
+    def receive(self, offer: share_pb2.Offer, arguments: str = "env receive", *, folder: Path = Path("/")) -> None:
+        """Goes on to the review; `folder` is the working directory."""
 
         def typed(on: FakeAgent, _code: str) -> None:
             on.become("AUTHENTICATED", peer_name="laptop", peer_address="192.0.2.9:7")
@@ -59,7 +59,7 @@ class Desk:
             on.become("SAVED", name=f"shop/{request.environment}")
 
         self.agent.on_code, self.agent.on_review = typed, saved
-        self.terminal.run(f"{' '.join(keybaton())} {arguments}")
+        self.terminal.run(f"cd {folder} && {' '.join(keybaton())} {arguments}")
         self.terminal.wait_for("Code shown on the other device")
         self.terminal.line("4821")
 
@@ -96,6 +96,25 @@ def test_each_changed_key_is_asked_about(desk: Desk) -> None:
     assert desk.decided() == {
         "A": (True, keep), "B": (True, replace), "C": (True, 0), "D": (True, 0), "LD_PRELOAD": (True, 0),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vault", "told"),
+    [
+        (PROJECT, "`keybaton env list` shows what is here"),
+        ("f" * 32, f'when its keybaton.toml holds vault = "{PROJECT}"'),
+        ("", f'when its keybaton.toml holds vault = "{PROJECT}"'),
+    ],
+)
+def test_what_comes_next_fits_the_folder(desk: Desk, tmp_path: Path, vault: str, told: str) -> None:
+    """Only in a folder of the project do `env list` and `run` find what was saved; elsewhere it is said what makes one."""
+    if vault:
+        (tmp_path / "keybaton.toml").write_text(f'vault = "{vault}"\n')
+    desk.receive(offered(A=NEW), folder=tmp_path)
+    desk.terminal.wait_for("Save in staging?")
+    desk.terminal.press("Enter")
+    assert desk.terminal.exit_code() == 0
+    assert told in " ".join(desk.terminal.screen().split())
 
 
 def test_keys_can_be_left_out_and_nothing_saved(desk: Desk) -> None:

@@ -62,7 +62,7 @@ def test_a_database_is_sent_to_photosphere_by_a_person(lab: Lab) -> None:
             peer.event("listening")
             screen = desk.answer("Is that the right device?", "y")
             assert right.addresses[0] in screen
-            terminal.wait_for("\nsaved photos on the other device")
+            terminal.wait_for("\ndelivered photos to the other device")
             assert peer.event("done")["payload"]["name"] == "photos"
         assert terminal.exit_code() == 0
         assert terminal.restored()

@@ -85,7 +85,9 @@ def _check_links(app: App, links: dict[str, str]) -> None:
             from keybaton_cli.failure import Failure
 
             raise Failure(
-                "NOT_FOUND", f"{option}: there is no secret named {link}.", "`keybaton secrets list` shows names."
+                "NOT_FOUND",
+                f"{option}: there is no secret named {link}.",
+                f"`keybaton secrets list` shows names; `keybaton secrets add {link} --type {wanted}` stores it.",
             )
         if types[link] != wanted:
             raise click.UsageError(f"{option}: {link} is of type {types[link]}, not {wanted}.")

@@ -109,9 +109,25 @@ def receive_environment(
     """
     choice = "reuse" if on_conflict == "keep" else on_conflict
     target = _target(environment or os.environ.get(VARIABLE, ""))
-    start_receiving(app, "env", code_fd=code_fd, on_conflict=choice, qr=qr, yes=yes, sender=sender, environment=target)
+    saved = start_receiving(
+        app, "env", code_fd=code_fd, on_conflict=choice, qr=qr, yes=yes, sender=sender, environment=target
+    )
     if not app.json and prompts.possible(app):
-        output.hint("`keybaton env list` shows what is here, `keybaton run -- …` uses it")
+        output.hint(_next_step(saved.offer.environment.project_id))
+
+
+def _next_step(project_id: str) -> str:
+    """How the variables are used; only a folder of their project has them."""
+    try:
+        at_home = project_of().vault == project_id
+    except Failure:
+        at_home = False
+    if at_home:
+        return "`keybaton env list` shows what is here, `keybaton run -- …` uses it"
+    return (
+        f'a folder has these variables when its {file.FILE_NAME} holds vault = "{project_id}": the project\'s own, as it was '
+        "committed, or one that you write"
+    )
 
 
 def _target(name: str) -> str:

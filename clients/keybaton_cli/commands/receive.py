@@ -116,8 +116,8 @@ def start_receiving(
     yes: bool,
     sender: str = "",
     environment: str = "",
-) -> None:
-    """Starts to receive and stays until the end. `environment`: where variables go, if not as offered."""
+) -> share_pb2.Session:
+    """Starts to receive and stays until the end, which it returns. `environment`: where variables go, if not as offered."""
     code = "" if code_fd is None else values.code_from(code_fd, any_text=photosphere)
     if not prompts.possible(app):
         missing = [option for option, given in (("--code-fd N", code), ("--yes", yes)) if not given]
@@ -138,7 +138,7 @@ def start_receiving(
     )
     session = app.client().shares.start_receive(request)
     needs = receive_needs(app, photosphere=photosphere, on_conflict=on_conflict, yes=yes, sender=sender)
-    follow(app, session, reporter_for(app, noun, qr=qr, unasked=yes), needs)
+    return follow(app, session, reporter_for(app, noun, qr=qr, unasked=yes), needs)
 
 
 def _with_options(function: Any) -> Any:

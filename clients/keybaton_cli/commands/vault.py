@@ -145,7 +145,7 @@ def restore(
         return
     output.say(f"{output.count(done.items, 'item')} restored.")
     if done.set_aside:
-        output.note(f"The vault before lies in {output.printable(done.set_aside)}.")
+        output.note(f"The previous vault is kept as {output.printable(done.set_aside)}.")
 
 
 def _of_the_backup(error: ClientError, file: str) -> ClientError:
