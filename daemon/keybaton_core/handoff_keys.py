@@ -103,11 +103,6 @@ class HandoffKeys:
         """Whether the holder of the code said this outcome of this plaintext."""
         return hmac.compare_digest(receipt, self.receipt(plaintext_digest, outcome))
 
-    def wipe(self) -> None:
-        """Overwrites the keys."""
-        for key in (self._receiver_confirm, self._sender_confirm, self._payload, self._receipt):
-            key.wipe()
-
 
 def plaintext_digest(plaintext: SecretBytes) -> bytes:
     """SHA-256 of the plaintext, for receipts."""

@@ -110,10 +110,6 @@ class SenderMachine:
             raise OutOfPlace(f"{type(event).__name__} in phase {self.phase.value}")
         return handler(self, event)
 
-    def attempts(self) -> list[int]:
-        """Those under way."""
-        return list(self._attempts)
-
     @property
     def sid(self) -> bytes | None:
         """The session id of the handshake that proved the receiver."""

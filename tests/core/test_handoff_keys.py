@@ -105,10 +105,3 @@ def test_a_receipt_is_for_one_outcome_of_one_payload(sender: HandoffKeys, receiv
     assert sender.proves_outcome(receipt, digest, "saved")
     assert not sender.proves_outcome(receipt, digest, "declined")
     assert not sender.proves_outcome(receipt, bytes(32), "saved")
-
-
-def test_wiped_keys_are_gone(sender: HandoffKeys) -> None:
-    """After wipe nothing can be proved with them."""
-    proof = sender.mac_a()
-    sender.wipe()
-    assert sender.mac_a() != proof

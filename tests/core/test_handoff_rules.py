@@ -102,8 +102,8 @@ def test_garbage_in_answer_to_an_end_drops_the_attempt(body: bytes) -> None:
     """A false receiver gains nothing by answering nonsense after its guess failed."""
     link = Link(sender(), receiver(OTHER))
     link.step()
-    assert s.Drop in kinds(link.a.feed(s.Answered(1, 200, body, fresh())))
-    assert link.a.attempts() == []
+    assert only(link.a.feed(s.Answered(1, 200, body, fresh())), s.Drop) == s.Drop(1, failed=True)
+    assert link.a.feed(s.Lost(1)) == []
 
 
 def test_three_wrong_codes_end_both_sides() -> None:

@@ -58,6 +58,17 @@ async def test_a_send_shows_its_code_and_what_it_carries(world: World) -> None:
     assert job == SendJob(INCOMING, session.code, None, 60.0) or job.payload.secrets[0].body == plain("hush")
 
 
+async def test_no_text_form_of_a_share_holds_its_code(world: World) -> None:
+    """Neither what a client asks for, nor the driver's job, nor the session: a log or a traceback may print them."""
+    sent = StartSend((SECRET,), code="90817263")
+    received = StartReceive(code="90817263")
+    sessions = [world.shares.start_send(sent), world.shares.start_receive(received)]
+    await world.settle()
+    shown = repr([sent, received, *sessions, *world.sending.jobs, *world.receiving.jobs])
+    assert "SendJob" in shown
+    assert "90817263" not in shown
+
+
 @pytest.mark.parametrize("digits", [4, 5, 6, 7, 8])
 async def test_made_codes_have_the_digits_asked_for(world: World, digits: int) -> None:
     """With leading zeros between Keybaton peers only, as the real Photosphere never makes one."""

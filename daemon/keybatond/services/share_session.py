@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from keybaton_core.payload import Payload
@@ -77,7 +77,7 @@ class SendJob:
     """
 
     payload: Payload
-    code: str
+    code: str = field(repr=False)
     to: str | None  # HOST[:PORT]
     timeout: float = SEEK_SECONDS
     own_receivers: Container[bytes] = frozenset()

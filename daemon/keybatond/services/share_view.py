@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keybaton_core.items import ItemRef
 from keybatond.services.share_session import Role, ShareProtocol, State
@@ -48,7 +48,7 @@ class StartSend:
     protocol: ShareProtocol = ShareProtocol.KEYBATON
     to: str = ""
     digits: int = 0
-    code: str = ""
+    code: str = field(default="", repr=False)
     timeout_seconds: int = 0
     confirm_peer: bool = False
     environment: EnvironmentSelection | None = None
@@ -62,7 +62,7 @@ class StartReceive:
     """
 
     protocol: ShareProtocol = ShareProtocol.KEYBATON
-    code: str = ""
+    code: str = field(default="", repr=False)
     code_is_final: bool = False
     timeout_seconds: int = 0
     offer_nonce: str = ""
@@ -173,7 +173,7 @@ class Session:
     protocol: ShareProtocol
     state: State
     reason: str = ""
-    code: str = ""
+    code: str = field(default="", repr=False)
     deadline_at_ms: int = 0
     peer_name: str = ""
     peer_address: str = ""
