@@ -106,6 +106,12 @@ def test_colour_needs_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) 
     assert output.styled("x", "red", Screen()) == "x"
 
 
+def test_what_steers_a_terminal_or_turns_its_order_is_replaced() -> None:
+    """Controls of both sets, marks that cannot be seen, line separators, halves of surrogate pairs; nothing else."""
+    assert output.printable("a\x1b\x9b\x7f\n\u202e\u2066\u200b\u2028\ud800b") == "a" + "�" * 9 + "b"
+    assert output.printable("naïve 漢 e\u0301 •") == "naïve 漢 e\u0301 •"
+
+
 def test_large_digits_are_three_lines_of_equal_width() -> None:
     """Other characters, or a terminal without block characters, have no large form."""
     lines = big("0123456789", "utf-8")

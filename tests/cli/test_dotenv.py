@@ -163,6 +163,16 @@ def test_readers_never_fail_but_by_refusing(text: str) -> None:
         assert refused.line >= 1
 
 
+def test_what_dockers_file_cannot_carry_is_refused() -> None:
+    """Line ends, a carriage return that would be one, and a line over its limit; the name is told and no value."""
+    longest = "x" * (writing.DOCKER_LINE_MAX_BYTES - len("K="))
+    assert writing.docker({"K": longest, "L": " a\rb #"}) == f"K={longest}\nL= a\rb #\n"
+    for value in ("hush\n", "hush\nhush", "hush\r", longest + "x"):
+        with pytest.raises(writing.CannotCarry, match=r"^K: ") as refused:
+            writing.docker({"A": "1", "K": value})
+        assert "hush" not in str(refused.value)
+
+
 @given(st.dictionaries(NAMES, TEXTS, max_size=4))
 @settings(max_examples=300, deadline=None)
 def test_json_carries_everything(values: dict[str, str]) -> None:

@@ -48,6 +48,13 @@ def test_no_value_ends_its_own_block(value: str) -> None:
     assert github_file.read(text) == {**before, "K": value, **after}
 
 
+def test_nobody_can_know_where_a_value_will_end() -> None:
+    """A value that was made of an earlier output ends nothing, and sets no variable of its own."""
+    earlier = writing.github_actions({"K": "v"}).partition("<<")[2].partition("\n")[0]
+    value = f"{earlier}\nPATH<<{earlier}\n/evil\n{earlier}"
+    assert github_file.read(writing.github_actions({"K": value})) == {"K": value}
+
+
 @pytest.mark.parametrize("name", ["NODE_OPTIONS", "node_options"])
 def test_what_githubs_runner_refuses_is_refused_before(name: str) -> None:
     """It takes them from the workflow alone."""

@@ -52,6 +52,8 @@ def test_aws_and_kubectl_say_what_is_wrong(helpers: Helpers) -> None:
         assert (done.returncode, done.stdout) == (code, b""), arguments
         assert done.stderr.startswith(b"keybaton: ")
         assert done.stderr.count(b"\n") == 1
+    hostile = helpers.run("aws", "\x1b[2J\u202e\nmissing")
+    assert hostile.stderr.decode().removesuffix("\n").isprintable()
 
 
 @pytest.mark.parametrize(

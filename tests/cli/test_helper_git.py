@@ -116,6 +116,8 @@ def test_what_somebody_has_stored_by_hand_is_never_replaced(helpers: Helpers, na
     [
         b"protocol=https\nhost=git.example\r\n\n",
         b"protocol=https\nhost=git.example\0\n\n",
+        b"protocol=https\nhost=git.example\npath=a\rb\n\n",
+        b"protocol=https\nhost=git.example\npath=a\0b\n\n",
         b"protocol=https\nhost=git.example\nhost=evil.example\n\n",
         b"protocol=https\nhost=git.example/evil\n\n",
         b"protocol=https\nhost=user@git.example\n\n",

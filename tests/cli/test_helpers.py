@@ -55,6 +55,14 @@ def test_a_locked_vault_is_said_at_once_with_what_to_do(
     assert done.stdout == b"quit=1\n" or arguments[0] != "git"
 
 
+def test_a_vault_that_was_never_made_does_not_keep_git_from_asking(helpers: Helpers) -> None:
+    """The helper may have been set up before there is a vault: git goes on to whom it asks next."""
+    helpers.make_absent()
+    done = helpers.git("get", GIT_QUERY)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"keybaton init" in done.stderr
+
+
 @pytest.mark.parametrize(("arguments", "stdin"), requests())
 def test_an_agent_that_hangs_is_left_within_a_second(
     helpers: Helpers, arguments: tuple[str, ...], stdin: bytes

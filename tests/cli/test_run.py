@@ -269,6 +269,23 @@ def test_a_program_that_cannot_be_run_ends_as_in_a_shell(place: Place, bare: boo
 
 
 @both_forms
+def test_the_program_is_looked_for_on_the_callers_path(place: Place, bare: bool) -> None:
+    """Also where the vault is allowed to set another one for it."""
+    place.held.values["default"] = {"PATH": b"/nowhere"}
+    done = place.run("--allow", "PATH", "--override", "--", "sh", "-c", 'echo "$PATH"', bare=bare)
+    assert (done.returncode, done.stdout) == (0, "/nowhere\n")
+
+
+@both_forms
+def test_what_the_kernel_does_not_take_is_told(place: Place, bare: bool) -> None:
+    """A variable over its limit for one (128 KiB), and which limit it is."""
+    place.held.values["default"] = {"T_A": b"x" * 200_000}
+    done = place.run("--", "echo", "started", bare=bare)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "more than the system takes" in done.stderr
+
+
+@both_forms
 def test_options_of_the_program_are_the_programs(place: Place, bare: bool) -> None:
     """With and without `--`; bytes that are no text too."""
     assert place.run("echo", "--json", "--env", bare=bare).stdout == "--json --env\n"

@@ -64,6 +64,18 @@ def test_what_the_caller_set_instead_is_masked_too(place: Place) -> None:
     assert done.stdout == f"{MASK.decode()}\n"
 
 
+def test_what_the_schema_knows_is_a_secret_unless_it_says_otherwise(place: Place) -> None:
+    """A rule about its form alone changes nothing."""
+    place.toml("[schema.T_S]\nrequired = true\n")
+    assert masked(place, 'echo "$T_S"').stdout == f"{MASK.decode()}\n"
+
+
+def test_the_beginning_of_a_secret_is_not_lost_at_the_end(place: Place) -> None:
+    """What was held back goes out though a process that the program left behind has the stream still open."""
+    done = masked(place, 'sleep 3 & printf %s "${T_S%-test}"')
+    assert done.stdout == SECRET.removesuffix("-test")
+
+
 def test_bytes_come_through_unchanged(place: Place) -> None:
     """A megabyte of all bytes, and a stream without a final line end."""
     script = "import os, sys; sys.stdout.buffer.write(bytes(range(256)) * 4096)"

@@ -130,6 +130,26 @@ def test_it_is_removed_when_a_signal_ends_everything(place: Place, name: str) ->
                 os.kill(pid, signal.SIGKILL)
 
 
+def test_a_signal_to_the_whole_group_leaves_the_file_to_the_program(place: Place) -> None:
+    """As Ctrl-C at a terminal does: a program that goes on still has it."""
+    script = "trap '' INT; echo ready; read line; cat .env"
+    with subprocess.Popen(
+        [sys.executable, "-IS", str(MAIN), "run", "--mount", ".env", "--", "sh", "-c", script],
+        env=place.env,
+        cwd=place.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate("\n", timeout=SECONDS)
+    assert process.returncode == 0
+    assert "two words" in out
+
+
 def test_exit_code_and_masking_go_with_it(place: Place) -> None:
     """Both options together."""
     done = mounted(place, "cat .env; exit 7", "--mask")

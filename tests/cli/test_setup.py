@@ -261,6 +261,15 @@ def test_ssh_turns_a_setting_that_is_off_on_and_serves_at_once(keybaton: Command
     assert path.read_text() == "idle_lock_minutes = 5\n"
 
 
+def test_what_ssh_would_expand_in_a_path_is_doubled(
+    keybaton: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A per cent sign begins a token of ssh_config(5)."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/100%u")
+    assert keybaton("setup", "ssh", "--yes").code == 0
+    assert '    IdentityAgent "/run/100%%u/keybaton/ssh.sock"\n' in (home / ".ssh/config").read_text()
+
+
 def test_a_setting_in_a_file_with_crlf_is_found(keybaton: CommandLine, home: Path) -> None:
     """Twice the same setting would keep the agent from starting."""
     path = home / "config/keybaton/config.toml"

@@ -132,13 +132,12 @@ def _one(app: App, given: str | None, wanted: str) -> share_pb2.Session:
 def resume(app: App, id: str | None) -> None:  # noqa: A002  # the argument's name in the help
     """Look on at a running share again, and answer what it asks."""
     session = _one(app, id, "resume")
-    noun = "dbs" if session.offer.HasField("database") else "secrets"
     if session.role == share_pb2.SHARE_ROLE_SEND:
         needs = send_needs(app)
     else:
         photosphere = session.protocol == share_pb2.SHARE_PROTOCOL_PHOTOSPHERE
         needs = receive_needs(app, photosphere=photosphere, on_conflict=None, yes=False)
-    follow(app, session, reporter_for(app, noun), needs)
+    follow(app, session, reporter_for(app, "secrets"), needs)  # every `receive` takes whatever is handed over
 
 
 @command("cancel", examples=("keybaton shares cancel", "keybaton shares cancel 3f9a"))

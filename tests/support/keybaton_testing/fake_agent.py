@@ -119,6 +119,8 @@ class FakeAgent(
         return _summary(stored)
 
     def _open(self, context: grpc.ServicerContext) -> None:
+        if self.info.vault_state == agent_pb2.VAULT_STATE_ABSENT:
+            refuse(context, "VAULT_ABSENT", "There is no vault yet.", hint="`keybaton init` makes one.")
         if self.info.vault_state != agent_pb2.VAULT_STATE_UNLOCKED:
             refuse(context, "VAULT_LOCKED", "The vault is locked.", hint="`keybaton unlock` opens it.")
 

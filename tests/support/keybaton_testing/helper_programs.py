@@ -51,6 +51,9 @@ class Helpers:
     def lock(self) -> None:
         self.agent.info.vault_state = agent_pb2.VAULT_STATE_LOCKED
 
+    def make_absent(self) -> None:
+        self.agent.info.vault_state = agent_pb2.VAULT_STATE_ABSENT
+
     def names(self) -> list[str]:
         return sorted(name for (_, name), versions in self.agent.items.items() if versions[-1] is not None)
 
