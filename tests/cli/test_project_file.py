@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keybaton_cli.commands.env_project import check
 from keybaton_cli.project import file, schema
 
 VAULT = "0123456789abcdef0123456789abcdef"
@@ -141,3 +143,10 @@ def test_findings_show_only_values_that_are_no_secret() -> None:
     rules = read('[schema.A]\nformat = "port"\n[schema.B]\nformat = "port"\nsecret = false\n').rules
     shown = [str(finding) for finding in schema.check(rules, {"A": "hunter2", "B": "open"}).findings]
     assert shown == ["A is not a port from 1 to 65535", "B is not a port from 1 to 65535 (is 'open')"]
+
+
+def test_the_help_names_every_key_and_every_format_of_a_schema() -> None:
+    """It is where they are looked up."""
+    assert check.help is not None
+    words = set(re.findall(r"\w+", check.help))
+    assert {*file._RULE_KEYS, *schema.FORMATS} <= words

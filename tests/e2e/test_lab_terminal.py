@@ -40,12 +40,12 @@ def test_two_devices_open_and_end_with_the_input() -> None:
                 break
         assert len(scripts) == 2
         pids = set()
-        for script in scripts:
+        for script, name in zip(scripts, ("alice", "bob"), strict=True):
             shown = subprocess.run(
                 [script, "-c", "keybaton status --json"], capture_output=True, text=True, timeout=30, check=True
             )
             status = json.loads(shown.stdout)
-            assert status["vault"] == "unlocked"
+            assert (status["vault"], status["deviceName"]) == ("unlocked", name)
             pids.add(status["pid"])
         assert len(pids) == 2
         lab.stdin.close()

@@ -200,7 +200,20 @@ def vaults(app: App, remove: str | None, yes: bool) -> None:
 )
 @pass_app
 def check(app: App, environment: str | None) -> int:
-    """Hold every environment (or one) against the schema of keybaton.toml; exits with 1 when something does not fit."""
+    """Hold every environment (or one) against the schema of keybaton.toml; exits with 1 when something does not fit.
+
+    The schema has a table [schema.NAME] for each variable that it is about, with any of these keys:
+
+    \b
+    required = true      it must be there and not empty
+    format = "url"       or port, email, boolean, integer, hostname, ip
+    pattern = "[a-z]+"   a regular expression for the whole value
+    enum = ["a", "b"]    the values that it may have
+    default = "a"        what a run gets when it is not set
+    secret = false       it may be shown and need not be masked
+    client = true        it goes into a browser bundle, so it cannot be secret
+    description = "…"    what it is for, for .env.example
+    """
     where = place(app, environment)
     names = [where.environment] if environment else [e.name for e in where.environments()]
     findings = {name: schema.check(where.project.rules, where.values(name)).findings for name in names}

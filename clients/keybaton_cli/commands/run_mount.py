@@ -41,7 +41,9 @@ def mounted(values: Mapping[str, str], path: str, reads: int) -> Iterator[None]:
         os.mkfifo(place, 0o600)
     except FileExistsError:
         raise Failure(
-            "FILE_EXISTS", f"{path} exists.", "--mount makes it and removes it; name another place."
+            "FILE_EXISTS",
+            f"{path} exists.",
+            "--mount makes it and removes it: name another place, or delete a file that has been imported.",
         ) from None
     except OSError as error:
         raise Failure("STORAGE_FAILED", f"{path} cannot be made: {error.strerror}.") from None

@@ -32,8 +32,8 @@ def add(name: str, label: str) -> Plan:
         partial(files.replace, _path(), text, ini.added(text, _SECTION, _KEY, BACKEND)),
     )
     note = (
-        "Every Python environment in which keyring is used needs Keybaton in it: `pipx inject twine keybaton`; without it, "
-        "keyring fails there."
+        "Every Python environment in which keyring is used needs Keybaton in it, from the folder that you installed it from: "
+        "`pipx inject twine FOLDER`; without it, keyring fails there."
     )
     return Plan((step,), (note,))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from keybaton_testing.device import Device
 from keybaton_testing.lab import Host, Lab
+from keybaton_testing.lan_devices import named
 
 NAMES = ("alice", "bob")
 PASSPHRASE = "the passphrase of both devices"
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab is taken down
     with Lab() as lab:
-        hosts = [lab.host(name) for name in NAMES]
+        hosts = [named(lab.host(name)) for name in NAMES]
         for host in hosts:
             made = host.keybaton("init", "--keystore", "passphrase", "--passphrase-fd", "0", stdin=f"{PASSPHRASE}\n")
             if made.returncode != 0:
