@@ -12,6 +12,7 @@ import pytest
 
 from keybaton_core.ssh_agent import FAILURE, MESSAGE_MAX, framed
 from keybaton_testing.grpc_server import short_folder
+from keybaton_testing.require import require
 from keybatond.adapters import ssh_agent_socket
 from keybatond.adapters.ssh_agent_socket import SshAgentSocket
 from keybatond.errors import KeybatonError, Reason
@@ -64,6 +65,30 @@ async def test_a_cut_message_is_let_go_of(server: SshAgentSocket) -> None:
     path = await server.start()
     assert await exchange(path, b"\0\0") == b""
     assert await exchange(path, b"\0\0\0\x09half") == b""
+    assert await exchange(path, framed(b"x")) == framed(b"answer to x")
+
+
+async def test_another_user_gets_no_answer(server: SshAgentSocket) -> None:
+    """Not even where the modes were opened: the kernel says who speaks."""
+    require("root")
+    path = await server.start()
+    path.parent.chmod(0o755)
+    path.chmod(0o666)
+    code = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(10); "
+    code += "s.sendall(bytes([0, 0, 0, 1, 11])); print(s.recv(100))"
+    stranger = await asyncio.create_subprocess_exec(
+        "/usr/bin/python3",
+        "-c",
+        code,
+        str(path),
+        stdout=asyncio.subprocess.PIPE,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+    )
+    async with asyncio.timeout(30):
+        said, _ = await stranger.communicate()
+    assert said in (b"b''\n", b"")  # the end, or a reset
     assert await exchange(path, framed(b"x")) == framed(b"answer to x")
 
 

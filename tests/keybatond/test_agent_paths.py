@@ -169,6 +169,7 @@ def test_a_vault_that_an_agent_of_another_runtime_folder_has_is_in_use(tmp_path:
 
 def test_the_lock_file_is_private_and_no_link(tmp_path: Path) -> None:
     """0600, and a link in its place is refused."""
+    (tmp_path / "agent.lock").touch(mode=0o644)
     InstanceLock(tmp_path / "agent.lock").release()
     assert stat.S_IMODE((tmp_path / "agent.lock").stat().st_mode) == 0o600
     (tmp_path / "link").symlink_to(tmp_path / "agent.lock")

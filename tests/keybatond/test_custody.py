@@ -180,3 +180,15 @@ async def test_every_change_is_told_to_watchers() -> None:
     await machine.custody.lock()
     await machine.custody.unlock()
     assert seen == [VaultState.UNLOCKED, VaultState.LOCKED, VaultState.UNLOCKED]
+
+
+async def test_a_key_that_does_not_fit_is_no_damage() -> None:
+    """The vault is locked as before, and no problem of its file is shown; damage is shown until it opens."""
+    machine = Machine()
+    await machine.custody.init(KEYCHAIN, None)
+    later = machine.restarted()
+    for reason, state in ((Reason.VAULT_DAMAGED, VaultState.DAMAGED), (Reason.WRONG_KEY, VaultState.LOCKED)):
+        later.vault.failure = KeybatonError(reason)
+        assert await refused(later.custody.unlock()) is reason
+        shown = later.custody.state()
+        assert (shown.vault_state, shown.problem is not None) == (state, state is VaultState.DAMAGED)

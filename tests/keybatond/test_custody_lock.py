@@ -122,6 +122,15 @@ async def test_a_lock_ends_an_unlock_that_waits_for_its_keystore() -> None:
     assert not machine.vault.is_open
 
 
+async def test_a_lock_that_came_first_wins_over_an_unlock() -> None:
+    """Whoever unlocks at that moment is told that the vault is locked, not that it is open."""
+    machine = (await _slow_machine())[0].restarted()
+    unlocking, locking = asyncio.create_task(machine.custody.unlock()), asyncio.create_task(machine.custody.lock())
+    assert await refused(asyncio.wait_for(unlocking, 10)) is Reason.VAULT_LOCKED
+    await locking
+    assert not machine.vault.is_open
+
+
 async def test_concurrent_unlocks_ask_the_keystore_once() -> None:
     """Calls are one after the other: the second finds the vault open."""
     machine, slow = await _slow_machine()

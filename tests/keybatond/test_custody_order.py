@@ -17,8 +17,11 @@ from keybaton_testing.custody_machine import (
     no_progress,
     refused,
 )
+from keybaton_testing.fake_keystore import FakeKeyJournal, FakeKeystore
+from keybaton_testing.fake_machine import FakeEntropy, FakeLog
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import KeyChange, KeyRecord
+from keybatond.services.wrapping_keys import WrappingKeys
 
 
 async def _init(machine: Machine) -> None:
@@ -169,3 +172,40 @@ async def test_a_note_that_cannot_be_written_stops_a_change_before_it_begins_and
     later.journal.failure = KeybatonError(Reason.STORAGE_READ_ONLY)
     await later.custody.unlock()
     assert later.only_reason("note of keys left") == ["STORAGE_READ_ONLY"]
+
+
+async def test_where_nobody_can_tell_which_key_the_file_needs_both_are_kept() -> None:
+    """The commit of a rekey failed, and the header cannot be read after it: it may name either key."""
+    machine = Machine()
+    await machine.custody.init(KEYCHAIN, None)
+
+    def disk_fails(done: int, total: int) -> None:
+        machine.vault.failure = KeybatonError(Reason.STORAGE_FAILED)
+        machine.disk.problem = Reason.STORAGE_FAILED
+
+    assert await refused(machine.custody.rekey(None, None, disk_fails)) is Reason.STORAGE_FAILED
+    assert len(machine.stored) == 2
+    assert machine.noted
+
+
+def test_a_keystore_that_this_machine_lacks_is_never_another_one() -> None:
+    """No silent step down to something weaker."""
+    keys = WrappingKeys({PASSPHRASE: FakeKeystore(PASSPHRASE)}, FakeKeyJournal(), FakeEntropy(), FakeLog())
+    with pytest.raises(KeybatonError) as caught:
+        keys.keystore(KEYCHAIN)
+    assert caught.value.reason is Reason.KEYCHAIN_UNAVAILABLE
+    assert keys.describe(KeyRecord(KEYCHAIN, "0" * 32, b"fake")) == ""
+
+
+async def test_a_key_that_reads_back_differently_is_never_used() -> None:
+    """KEYCHAIN_REFUSED before a vault depends on it, and it is not left in the keychain."""
+
+    class Altering(FakeKeystore):
+        async def load(self, record: KeyRecord, passphrase: SecretBytes | None) -> SecretBytes:
+            loaded = await super().load(record, passphrase)
+            return SecretBytes(loaded.reveal()[:-1] + b"?")
+
+    keychain = Altering()
+    keys = WrappingKeys({KEYCHAIN: keychain}, FakeKeyJournal(), FakeEntropy(), FakeLog())
+    assert await refused(keys.new(KEYCHAIN, None, None)) is Reason.KEYCHAIN_REFUSED
+    assert not keychain.stored

@@ -160,6 +160,8 @@ async def test_looking_on_is_no_activity(bench: Bench) -> None:
     assert bench.touched == 0
     await bench.stub.Unlock(agent_pb2.UnlockRequest())
     assert bench.touched == 1
+    async for _ in bench.stub.CheckVault(agent_pb2.CheckVaultRequest()):
+        assert bench.touched == 2
 
 
 async def test_a_call_without_a_deadline_ends_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

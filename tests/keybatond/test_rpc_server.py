@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from keybaton_client.problem import ClientError
 from keybaton_client.unary import Channel
 from keybaton_testing.grpc_server import short_folder
+from keybatond.refusal import StartRefused
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.rpc.server import RpcServer
 
@@ -57,3 +60,28 @@ async def test_a_call_costs_a_client_no_ping_and_no_wait_for_a_window() -> None:
     values = {settings[at : at + 2]: settings[at + 2 : at + 6] for at in range(0, len(settings), 6)}
     assert kind == SETTINGS
     assert int.from_bytes(values[INITIAL_WINDOW_SIZE.to_bytes(2, "big")], "big") >= MESSAGE_MAX_BYTES
+
+
+async def test_what_is_no_socket_is_neither_replaced_nor_followed() -> None:
+    """A file of the person's, and a link to a socket, stay as they are."""
+    with short_folder() as folder, socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"{folder}/other")
+        (Path(folder) / "link").symlink_to("other")
+        (Path(folder) / "file").write_text("mine")
+        for name in ("link", "file"):
+            with pytest.raises(StartRefused, match="is not a socket"):
+                RpcServer(Path(folder) / name)
+        assert (Path(folder) / "link").is_symlink()
+        assert (Path(folder) / "file").read_text() == "mine"
+
+
+async def test_the_socket_is_private_whatever_the_umask() -> None:
+    """0600 from the moment it is there: the mode comes with the bind, not after it."""
+    before = os.umask(0)
+    try:
+        with short_folder() as folder:
+            server = RpcServer(Path(folder) / "s")
+            assert stat.S_IMODE((Path(folder) / "s").stat().st_mode) == 0o600
+            await server.stop(0)
+    finally:
+        os.umask(before)
