@@ -182,10 +182,10 @@ class _Board:
         self._given: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def next(self) -> tuple[str, range] | None:
-        """A kind and the numbers of tries to make of it; None when there is nothing to begin."""
+    def next(self, *, quick: bool) -> tuple[str, range] | None:
+        """A kind, a `quick` one if there are any left, and the numbers of tries to make of it; None when nothing is left."""
         with self._lock:
-            for name in self._longest_first:
+            for name in reversed(self._longest_first) if quick else self._longest_first:
                 begin = self._given[name]
                 end = min(begin + BATCH, self._wanted(name))
                 if begin < end:
@@ -244,7 +244,8 @@ def campaign(names: Sequence[str], tries: int, seed: int, *, worlds: int, until:
     def run(number: int) -> None:
         try:
             with world(seed + number) as made:
-                while not broken and time.monotonic() < until and (given := board.next()):
+                # Long tries wait, quick ones are floods that take the processor: never all worlds at the same.
+                while not broken and time.monotonic() < until and (given := board.next(quick=number % 2 == 1)):
                     board.add(run_batch(made, *given, until))
         except BaseException as error:
             broken.append(error)
