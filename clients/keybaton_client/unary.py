@@ -49,7 +49,12 @@ _FURTHER_HEADERS = (
 
 
 class Channel:
-    """One connection to an agent. `client` is the kind of program that calls, as the log of reads shows it."""
+    """One connection to an agent. `client` is the kind of program that calls, as the log of reads shows it.
+
+    `patience`: seconds that every call has at least, where the agent may be busy with its own start.
+    """
+
+    patience = 0.0
 
     def __init__(self, connection: _socket.socket, client: bytes = b"") -> None:
         self._socket = connection
@@ -73,6 +78,7 @@ class Channel:
 
         Sends what the agent takes at once; the rest goes out in `answer`. Raises ClientError as that does.
         """
+        timeout = max(timeout, self.patience)
         self._deadline = time.monotonic() + timeout
         self._stream += 2
         milliseconds = min(max(int(timeout * 1000), 1), _TIMEOUT_MAX_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from keybaton_cli import hot
 from keybaton_cli.hot.executing import hijacks, merged
+from keybaton_cli.hot.running import ANSWER_SECONDS, fetched
 from keybaton_client.problem import ClientError
 from keybaton_testing.run_place import MAIN, PROJECT, SECONDS, SHOW, THROUGH_CLICK, Place, run_place
 from keybatond.errors import KeybatonError, Reason
@@ -228,6 +230,21 @@ def test_an_agent_that_hangs_is_not_waited_for_longer_than_a_second(place: Place
     place.held.hangs.set()
     assert (done.returncode, done.stdout) == (8, "")
     assert took - usual < 2.5  # generous for a machine that does other things: the bound itself is ANSWER_SECONDS
+
+
+def test_an_agent_that_was_just_started_is_given_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be fetching its key: the first `keybaton run` of a day is no failure."""
+    path = f"{place.env['XDG_RUNTIME_DIR']}/keybaton/agent.sock"
+    monkeypatch.setattr("keybaton_client.start.ensure_agent", lambda env, option: path)
+    place.held.hangs = threading.Event()
+    busy = threading.Timer(ANSWER_SECONDS + 0.5, place.held.hangs.set)
+    busy.start()
+    assert fetched(PROJECT, "default", "/nowhere/agent.sock")[b"T_A"] == b"vault"
+    busy.join()
+    place.held.hangs.clear()
+    with pytest.raises(ClientError, match="in time"):  # one that ran before, and had to be looked for, is none of those
+        fetched(PROJECT, "default", os.path.relpath(path))
+    place.held.hangs.set()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 0.9  # an agent that hangs must not hold up whoever asked
 WRITE_SECONDS = 5.0  # a write that is given up may still happen: rather wait for a slow disk
-_STARTED_SECONDS = 5.0  # an agent that was just started may be fetching its key
 _CONNECT_SECONDS = 0.5
 _UPSERT = 3  # PUT_MODE_UPSERT
 _PAGE = 1000
@@ -42,14 +41,13 @@ class Vault:
         self._client = client
         self._path = path
         self._channel: Channel | None = None
-        self._read_seconds = READ_SECONDS
 
     def get(self, name: str) -> "tuple[str, dict[str, bytes]] | None":
         """Type and fields of the secret `name`; None when there is none."""
         if not fits(name):
             return None
         try:
-            return self._call(GET_ITEM, secret_request(name), secret_answer, self._read_seconds)
+            return self._call(GET_ITEM, secret_request(name), secret_answer, READ_SECONDS)
         except ClientError as error:
             if error.reason == "NOT_FOUND":
                 return None
@@ -77,7 +75,7 @@ class Vault:
         token = ""
         while True:
             request = secrets_request(prefix, _PAGE, token)
-            page, rests, token = self._call(LIST_ITEMS, request, list_answer, self._read_seconds)
+            page, rests, token = self._call(LIST_ITEMS, request, list_answer, READ_SECONDS)
             found += [name for name, (kind, _, _) in zip(page, rests, strict=True) if kind == "login"]
             if not token:
                 return found
@@ -85,7 +83,6 @@ class Vault:
     def _call(self, method: str, request: bytes, decode: "Callable[[bytes], Answer]", seconds: float) -> "Answer":
         if self._channel is None:
             self._channel = self._connected()
-            seconds = max(seconds, self._read_seconds)
         try:
             return call(self._channel, method, request, decode, seconds)
         except ClientError:
@@ -96,7 +93,6 @@ class Vault:
         try:
             return connect(self._path or default_socket(), _CONNECT_SECONDS, self._client)
         except OSError:
-            self._read_seconds = _STARTED_SECONDS
             return agent([self._path] if self._path else None, self._client)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 READ_SECONDS = 5.0
 WRITE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
+_STARTED_SECONDS = 5.0  # an agent that was just started may be fetching its key
 _SOCKET_PATH_MAX = 107
 
 
@@ -134,14 +135,20 @@ def agent(option: list[str] | None, client: bytes = b"cli") -> Channel:
             pass  # looked into, said in words or made good by what follows
     import os
 
+    from keybaton_client.locate import listening, socket_path
     from keybaton_client.start import ensure_agent
 
+    named = option[0] if option else ""
+    ran = listening(socket_path(os.environ, named))
     try:
-        return connect(ensure_agent(os.environ, option[0] if option else ""), _CONNECT_SECONDS, client)
+        channel = connect(ensure_agent(os.environ, named), _CONNECT_SECONDS, client)
     except OSError:
         from keybaton_client.problem import ClientError
 
         raise ClientError("NO_AGENT", "The agent cannot be reached.") from None
+    if not ran:
+        channel.patience = _STARTED_SECONDS
+    return channel
 
 
 def default_socket() -> str:
