@@ -148,4 +148,16 @@ def field_from_stdin(secret_type: str) -> dict[str, bytes]:
     specs = SECRET_TYPES.get(secret_type, ())
     if len(specs) != 1 or not stdin_is_piped():
         return {}
-    return {specs[0].name: without_newline(read_descriptor(sys.stdin.fileno(), "standard input"))}
+    return {specs[0].name: from_stdin()}
+
+
+def from_stdin() -> bytes:
+    """The value on standard input, without one final newline. UsageFailure when it holds nothing at all: so it is when the
+    program before the pipe has failed."""
+    value = read_descriptor(sys.stdin.fileno(), "standard input")
+    if not value:
+        raise UsageFailure(
+            "Standard input is empty, so nothing was stored.",
+            "Look whether the program before the pipe failed. `echo |` stores an empty value.",
+        )
+    return without_newline(value)

@@ -215,6 +215,19 @@ def test_edit_changes_what_was_given_and_nothing_else(agent: FakeAgent, run: Com
     assert agent.field("one", "value") == b"after"
 
 
+def test_an_empty_standard_input_changes_nothing(agent: FakeAgent, run: CommandLine) -> None:
+    """So ends `pass show NAME | …` when pass has failed; a newline alone is an empty value that somebody wanted."""
+    agent.put_secret("one", value="before")
+    for arguments in (("edit", "one"), ("add", "two", "--type", "token")):
+        result = run("secrets", *arguments, stdin=b"")
+        assert result.code == 2
+        assert "Standard input is empty, so nothing was stored." in result.err
+    assert agent.field("one", "value") == b"before"
+    assert agent.current(common_pb2.ITEM_KIND_SECRET, "two") is None
+    assert run("secrets", "edit", "one", stdin=b"\n").code == 0
+    assert agent.field("one", "value") == b""
+
+
 def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeAgent, run: CommandLine) -> None:
     """Nothing is lost by a removal."""
     agent.put_secret("s3", "s3-credentials", region="eu", accessKeyId="AK", secretAccessKey="x")

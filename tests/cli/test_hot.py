@@ -231,6 +231,16 @@ def on_terminal(device: Device, *arguments: str) -> tuple[bytes, set[str]]:
     return said, {name.partition(".")[0] for name in done.stderr.decode().split()}
 
 
+def test_add_stores_nothing_when_nothing_comes(device: Device) -> None:
+    """The program before the pipe has failed, most likely; what comes from a descriptor may be empty."""
+    ran = device.run("secrets", "add", "a", "--type", "token", stdin=b"")
+    assert (ran.code, ran.out) == (2, b"")
+    assert ran == device.run("secrets", "add", "a", "--type", "token", stdin=b"", bare=False)
+    assert b"Standard input is empty, so nothing was stored." in ran.err
+    assert not device.vault.stored
+    assert device.run("secrets", "add", "a", "--type", "token", "--field-fd", "value=0", stdin=b"").code == 0
+
+
 def test_list_as_json_is_json(device: Device) -> None:
     """Names with quotes and backslashes survive."""
     found = json.loads(device.run("secrets", "list", "--json").out)

@@ -43,6 +43,8 @@ def test_values_are_set_shown_masked_and_removed(project: Project) -> None:
     project.keybaton("env", "set", "FROM_FILE", "--file", "key")
     assert "1 new" in project.keybaton("env", "set", "C", stdin="hush\n").stdout
     assert "1 as it was" in project.keybaton("env", "set", "C", stdin="hush\n").stdout
+    assert project.keybaton("env", "set", "C", stdin="", ok=False).returncode == 2  # what came before a pipe has failed
+    assert project.keybaton("env", "get", "C").stdout == "hush\n"
     seen = project.keybaton("env", "set", "D=seen")
     assert "can be read by other programs" in seen.stderr
     assert values(project, "default") == {"A": "one", "B": "two", "C": "hush", "D": "seen", "FROM_FILE": "line\nline\n"}

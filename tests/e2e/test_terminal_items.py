@@ -29,6 +29,18 @@ def test_fields_are_asked_for_without_showing_what_is_secret(desk: Desk) -> None
     assert {field.key for field in item.secret.fields} == {"username", "password"}
 
 
+def test_nothing_is_asked_for_a_name_that_is_taken(desk: Desk) -> None:
+    """With and without a type it is refused before anything is typed in vain; a name that only begins so is free."""
+    for arguments in ("", " --type token"):
+        desk.keybaton(f"secrets add token{arguments}")
+        assert desk.terminal.exit_code() == 6
+        assert "There is already a secret named token." in desk.terminal.screen()
+    desk.keybaton("secrets add tok --type token")
+    desk.terminal.wait_for("value:")
+    desk.terminal.line("v")
+    assert desk.terminal.exit_code() == 0
+
+
 def test_a_key_of_several_lines_is_typed_unseen(desk: Desk) -> None:
     """Enter begins a new line, Esc and Enter end the text; the private part is never on the screen."""
     desk.keybaton("secrets add pair --type ssh-key")

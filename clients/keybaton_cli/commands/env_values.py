@@ -15,7 +15,7 @@ from keybaton_cli.completion import complete_environment, complete_variable
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
 from keybaton_cli.project.context import Place, place
-from keybaton_cli.values import read_descriptor, stdin_is_piped, without_newline
+from keybaton_cli.values import from_stdin, read_descriptor, stdin_is_piped, without_newline
 from keybaton_cli.versions import bring_back
 from keybaton_client.problem import ClientError
 
@@ -84,7 +84,7 @@ def set_variables(
     elif value_fd is not None:
         values[asked[0]] = without_newline(read_descriptor(value_fd, "--value-fd"))
     elif len(asked) == 1 and stdin_is_piped():
-        values[asked[0]] = without_newline(read_descriptor(sys.stdin.fileno(), "standard input"))
+        values[asked[0]] = from_stdin()
     elif asked:
         prompts.demand(app, "The value", "`--value-fd N`, `--file PATH` or standard input gives it.")
         if not create:

@@ -62,6 +62,7 @@ def add(
     asker = prompts.Asker()
     if secret_type is None:
         prompts.demand(app, "The type", f"`--type TYPE` names it: {', '.join(SECRET_TYPES)}.")
+        _must_be_free(app, name)
         secret_type = asker.choose("Type:", [(_described(known), known) for known in SECRET_TYPES])
     fields = values.given_fields(secret_type, plain, described, filed, file)
     if file is not None and spec_of(secret_type, "name"):
@@ -70,6 +71,7 @@ def add(
         fields = values.field_from_stdin(secret_type)
     missing = [spec for spec in SECRET_TYPES[secret_type] if spec.required and spec.name not in fields]
     if missing and not fields and prompts.possible(app):
+        _must_be_free(app, name)
         fields = ask_fields(asker, SECRET_TYPES[secret_type], {})
     elif missing:
         listed = ", ".join(spec.name for spec in missing)
@@ -85,6 +87,14 @@ def add(
         output.document(summary_json(summary))
     else:
         output.say(f"Stored {output.printable(summary.ref.name)}.")
+
+
+def _must_be_free(app: App, name: str) -> None:
+    """Before anything is typed for a name that is taken, or for a vault that is locked."""
+    if any(item.ref.name == name for item in app.client().vault.list_items(SECRET, name_prefix=name)):
+        raise Failure(
+            "NAME_TAKEN", f"There is already a secret named {name}.", f"`keybaton secrets edit {name}` changes it."
+        )
 
 
 def _described(secret_type: str) -> str:

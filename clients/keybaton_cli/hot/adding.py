@@ -30,7 +30,10 @@ def add_secret(arguments: list[str]) -> int | None:
     if sources is None:
         return None
     name = options[""][0]
-    fields = {key: _read(number) for key, number in sources.items()}
+    read = {key: _read(number) for key, number in sources.items()}
+    if "--field-fd" not in options and not any(read.values()):
+        return None  # an empty standard input is refused; it is as empty for whoever reads it again
+    fields = {key: value[:-1] if value.endswith(b"\n") else value for key, value in read.items()}
     if kind == "encryption-key":
         _look_at(fields)
     channel = agent(options.get("--socket"))
@@ -88,7 +91,7 @@ def _character_device(number: int) -> bool:
 
 
 def _read(number: int) -> bytes:
-    """Everything from a descriptor up to the limit, without one final newline."""
+    """Everything from a descriptor up to the limit."""
     data = bytearray()
     while len(data) < _VALUE_MAX:
         try:
@@ -101,4 +104,4 @@ def _read(number: int) -> bytes:
         if not piece:
             break
         data += piece
-    return bytes(data[:-1] if data.endswith(b"\n") else data)
+    return bytes(data)

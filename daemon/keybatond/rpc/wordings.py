@@ -34,9 +34,7 @@ WORDINGS: Mapping[Reason, Wording] = {
         "`keybaton env vaults` lists the projects; `keybaton env init` makes one; `keybaton env receive` takes one over.",
     ),
     Reason.ENVIRONMENT_NOT_FOUND: Wording(
-        _S.NOT_FOUND,
-        "There is no environment {name}{suggestion}.",
-        "`keybaton env envs` lists them; `env set`, `import` and `copy` make one with --create.",
+        _S.NOT_FOUND, "There is no environment {name}{suggestion}.", "`keybaton env envs` lists them."
     ),
     Reason.VARIABLE_NOT_FOUND: Wording(
         _S.NOT_FOUND, "There is no variable {name}{suggestion}.", "`keybaton env list` shows the names."
