@@ -24,7 +24,7 @@ from keybaton_testing.device import Device
 IN_BACKUP = 300  # items; enough that the copy takes about as long as the rest
 KILLS_PER_VAULT = 50  # each leaves a vault set aside
 AT_EXCHANGE = 2  # each so-many-th kill comes as soon as the set-aside name is there
-EXCHANGE_SECONDS = 0.02  # within which it then comes
+EXCHANGE_SECONDS = 0.06  # within which it then comes
 LATEST = 1.4  # of a whole restore's time: the last kills come after its end
 RESTORE_SECONDS = 20.0
 PAUSE_SECONDS = 0.005  # between two writes: enough fall into each exchange, and a vault stays quick to look through
@@ -130,7 +130,7 @@ class Victim:
                 until = time.monotonic() + RESTORE_SECONDS
                 while self._aside() == before and time.monotonic() < until:
                     time.sleep(0.0005)
-                time.sleep(self._chance.uniform(0, EXCHANGE_SECONDS))
+                time.sleep(EXCHANGE_SECONDS * self._chance.random() ** 2)  # most of them early
             else:
                 time.sleep(share * LATEST * self._whole)
             agent.process.kill()
