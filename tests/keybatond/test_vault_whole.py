@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import stat
 import threading
 from collections.abc import AsyncIterator
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from keybaton_core.secret import SecretBytes
+from keybaton_core.vault_header import decode_header
+from keybaton_core.vault_wrap import unwrap
 from keybaton_testing.filled_vault import (
     BACKUP_KEY,
     BACKUP_RECORD,
@@ -22,6 +26,7 @@ from keybaton_testing.filled_vault import (
     tamper,
 )
 from keybaton_testing.vaults import (
+    KEY,
     OTHER_KEY,
     OTHER_RECORD,
     RECORD,
@@ -127,9 +132,12 @@ class TestRekey:
     async def test_everything_is_there_under_the_new_key_alone(self, vault: VaultService, path: Path) -> None:
         """No sealed byte stays the same; the old key is WRONG_KEY."""
         before = rows_of(path)
+        assert vault._open is not None
+        keys = vault._open.sealer.keys
         steps: list[tuple[int, int]] = []
         await vault.rekey(OTHER_RECORD, key(OTHER_KEY), lambda done, total: steps.append((done, total)))
         assert steps[-1] == (46, 46)
+        assert keys.wiped
         assert not before & rows_of(path)
         files = b"".join(file.read_bytes() for file in path.parent.iterdir())
         assert not any(sealed in files for sealed in before)  # nor in freed pages or the log
@@ -210,6 +218,25 @@ class TestRekey:
 
 
 class TestBackup:
+    async def test_each_copy_and_each_rekey_has_a_vault_key_of_its_own(
+        self, vault: VaultService, path: Path, tmp_path: Path
+    ) -> None:
+        """Whoever guesses the passphrase of a backup opens that copy and nothing else."""
+
+        def vault_key(file: Path, wrapping_key: bytes) -> bytes:
+            with contextlib.closing(sqlite3.connect(file)) as connection:
+                (content,) = connection.execute("SELECT content FROM header").fetchone()
+            return unwrap(decode_header(content), key(wrapping_key)).reveal()
+
+        found = [vault_key(path, KEY)]
+        await vault.backup(str(tmp_path / "backup"), BACKUP_RECORD, key(BACKUP_KEY), no_progress)
+        found.append(vault_key(tmp_path / "backup", BACKUP_KEY))
+        await vault.rekey(OTHER_RECORD, key(OTHER_KEY), no_progress)
+        found.append(vault_key(path, OTHER_KEY))
+        await restore(vault, tmp_path / "backup", replace=True)
+        found.append(vault_key(path, OTHER_KEY))
+        assert len(set(found)) == 4
+
     async def test_a_backup_restores_everywhere(self, vault: VaultService, path: Path, tmp_path: Path) -> None:
         """On a machine without a vault, under another keystore's key; the backup itself stays as it is."""
         backup = tmp_path / "backup.kbv"
