@@ -80,9 +80,25 @@ TAMPERINGS: dict[str, list[str]] = {
     "the totals of another moment": ["UPDATE totals SET content = zeroblob(length(content))"],
     "a link removed": ["DELETE FROM link"],
     "a link added": ["INSERT INTO link VALUES (zeroblob(16), 9)"],
+    "a link of another name": ["UPDATE link SET tag = zeroblob(16)"],
     "the log of reads removed": ["DELETE FROM reads"],
     "a body altered": ["UPDATE item SET body = zeroblob(length(body)) WHERE seq = 9"],
 }
+
+
+async def test_a_chance_match_of_tags_never_gives_another_items_value(
+    vault: VaultService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tag is 16 bytes of a keyed hash: the name that comes out of the seal is compared, also of a removal."""
+    assert vault._open is not None
+    monkeypatch.setattr(vault._open.sealer, "tag", lambda ref: bytes(16))
+    one, other = secret("one"), secret("other")
+    await vault.put(one, PutMode.CREATE)
+    with pytest.raises(KeybatonError) as caught:
+        vault.get(other.ref)
+    assert caught.value.reason is Reason.VAULT_DAMAGED
+    await vault.delete(one.ref)
+    assert (await refused(vault.put(other, PutMode.CREATE))).reason is Reason.VAULT_DAMAGED
 
 
 class TestTampering:

@@ -41,6 +41,7 @@ from keybaton_testing.vaults import (
 )
 from keybatond.errors import Reason
 from keybatond.ports import KeyRecord
+from keybatond.services import vault_transaction
 from keybatond.services.vault import Change, PutMode, VaultService
 from keybatond.services.vault_transaction import Changes
 
@@ -151,6 +152,21 @@ class TestRekey:
         assert header.record == OTHER_RECORD
         await assert_filled(again)
         await again.shutdown()
+
+    async def test_a_key_that_sealed_as_often_as_is_safe_seals_no_more_until_a_rekey(
+        self, vault: VaultService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each change counts its seals; reading goes on; the new key's count begins with what the rekey sealed."""
+        seals = 2 * 46 + 3 + 1  # of every row, of a put and its totals, and one to spare
+        monkeypatch.setattr(vault_transaction, "SEALS_MAX", seals)
+        await vault.rekey(OTHER_RECORD, key(OTHER_KEY), no_progress)
+        await vault.put(secret("last"), PutMode.CREATE)
+        for _ in range(2):
+            error = await refused(vault.put(secret("more"), PutMode.CREATE))
+            assert error.reason is Reason.STORAGE_FAILED
+        assert value_of(vault.get(secret("last").ref)) == "value"
+        monkeypatch.setattr(vault_transaction, "SEALS_MAX", 2 * seals)
+        await vault.put(secret("more"), PutMode.CREATE)
 
     async def test_reads_go_on_and_writes_wait(self, vault: VaultService) -> None:
         """At every moment every name is found; a write during it is stored under the new key."""
