@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import stat
 import subprocess
 import sys
@@ -165,6 +166,33 @@ class TestStorage:
             "restarted STORAGE_FULL",
             "['vault.db']",
         ]
+
+    def test_what_a_killed_agent_left_on_a_read_only_disk_is_not_opened_as_an_older_state(self, tmp_path: Path) -> None:
+        """Its last writes are in the log alone, which cannot be read there: STORAGE_READ_ONLY, and nothing that lacks them."""
+        folder = tmp_path / "readonly"
+        folder.mkdir()
+
+        async def make() -> None:
+            vault = await made_vault(tmp_path / "living" / "vault.db")
+            await vault.put(secret("a"), PutMode.CREATE)
+            for name in ("vault.db", "vault.db-wal"):
+                shutil.copy(tmp_path / "living" / name, folder / name)
+            await vault.shutdown()
+
+        asyncio.run(make())
+        assert (folder / "vault.db-wal").stat().st_size
+        out = in_mount_namespace(
+            f"mount --bind '{folder}' '{folder}' && mount -o remount,ro,bind '{folder}'",
+            f"""
+            async def main():
+                try:
+                    await opened_vault(Path({str(folder)!r}) / "vault.db")
+                except KeybatonError as error:
+                    print(error.reason.value)
+            asyncio.run(main())
+            """,
+        )
+        assert out.splitlines() == ["STORAGE_READ_ONLY"]
 
     def test_a_read_only_folder_can_be_read_and_says_why_it_cannot_be_written(self, tmp_path: Path) -> None:
         """STORAGE_READ_ONLY for every write, and for a vault that is to be made."""

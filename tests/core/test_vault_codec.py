@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keybaton_core.encoding import lv
 from keybaton_core.items import (
     LINK_SLOTS,
     SECRET_TYPES,
@@ -91,6 +92,18 @@ def test_a_body_has_one_spelling(data: bytes) -> None:
     except VaultRowInvalid:
         return
     assert encode_body(body) == data
+
+
+def test_a_field_that_stands_twice_is_refused() -> None:
+    """Which of two values counted would be anybody's guess; so would their order."""
+    field, other = lv(b"password", b"one"), lv(b"username", b"two")
+    head = encode_body(SecretBody("login", {}))
+    assert decode_body(head + field + other) == SecretBody(
+        "login", {"password": SecretBytes(b"one"), "username": SecretBytes(b"two")}
+    )
+    for twice in (field + field, other + field):
+        with pytest.raises(VaultRowInvalid):
+            decode_body(head + twice)
 
 
 @MANY

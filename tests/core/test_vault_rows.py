@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keybaton_core import labels
+from keybaton_core import labels, vault_keys
 from keybaton_core.items import EnvBody, ItemKind, ItemRef
 from keybaton_core.secret import SecretBytes
 from keybaton_core.vault_codec import Summary
@@ -129,6 +130,23 @@ def test_wiped_keys_do_nothing() -> None:
         with pytest.raises(KeysWiped):
             use()
     assert not one.keys.same_vault_key(SecretBytes(bytes(32)))
+
+
+def test_what_was_sealed_while_the_keys_were_wiped_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock on another thread may overwrite the key under the cipher, and zeros are no key."""
+    keys = VaultKeys(SecretBytes(b"k" * 32), VAULT)
+
+    class Locking:
+        def __init__(self, key: memoryview) -> None:
+            self._cipher = AESGCM(key)
+
+        def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+            keys.wipe()
+            return self._cipher.encrypt(nonce, plaintext, associated)
+
+    monkeypatch.setattr(vault_keys, "AESGCM", Locking)
+    with pytest.raises(KeysWiped):
+        keys.seal(bytes(12), b"value", b"")
 
 
 def test_labels_are_never_used_twice() -> None:

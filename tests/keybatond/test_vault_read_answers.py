@@ -75,6 +75,9 @@ async def test_no_value_lies_open_among_the_kept_answers(vault: VaultService, re
     """What is kept is sealed, and bound to what was asked."""
     reader.ask("a")
     reader.ask("b")
+    padded = b"a" * (READ_MAX_BYTES + 1)
+    vault._opened().read_answers.keep(padded, b"small", vault.get(secret("a").ref))
+    assert vault._opened().read_answers.get(padded) is None
     kept = vault._opened().read_answers._kept
     assert set(kept) == {b"a", b"b"}
     assert not any(b"hush" in entry.sealed for entry in kept.values())

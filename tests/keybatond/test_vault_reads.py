@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,14 @@ def test_a_batch_decodes_or_is_invalid(data: bytes) -> None:
     except VaultRowInvalid:
         return
     assert encode_reads(batch) == data
+
+
+@pytest.mark.parametrize("client", [b"c\x1bi", b" cl", b"c\xe2\x80\xae"])
+def test_a_kind_of_client_that_no_read_was_noted_with_is_invalid(client: bytes) -> None:
+    """Control and bidirectional characters never come out of the log, whatever lies in it."""
+    noted = encode_reads(
+        [ReadRecord(1, ItemRef(ItemKind.SECRET, "name"), "00" * 16, 1, "cli" if len(client) == 3 else "clii")]
+    )
+    assert noted.count(b"cli") == 1
+    with pytest.raises(VaultRowInvalid):
+        decode_reads(noted[: -len(client)] + client)
