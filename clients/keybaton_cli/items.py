@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keybaton_api.agent.v1 import common_pb2
 from keybaton_cli import output
+from keybaton_cli.hot.listing import name_order
 from keybaton_cli.secret_types import LINKS, SECRET_TYPES, spec_of
+
+if TYPE_CHECKING:
+    from keybaton_cli.framework import App
 
 SECRET = common_pb2.ITEM_KIND_SECRET
 DATABASE = common_pb2.ITEM_KIND_DATABASE
@@ -21,6 +25,12 @@ def secret_ref(name: str) -> common_pb2.ItemRef:
 def database_ref(name: str) -> common_pb2.ItemRef:
     """A database by its name."""
     return common_pb2.ItemRef(kind=DATABASE, name=name)
+
+
+def listed(app: App, kind: common_pb2.ItemKind.ValueType, prefix: str = "") -> list[common_pb2.ItemSummary]:
+    """Everything of a kind whose name begins with `prefix`, in the order of names."""
+    found = app.client().vault.list_items(kind, name_prefix=prefix)
+    return sorted(found, key=lambda summary: name_order(summary.ref.name))
 
 
 def secret_item(name: str, secret_type: str, fields: dict[str, bytes]) -> common_pb2.Item:

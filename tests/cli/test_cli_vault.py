@@ -215,6 +215,17 @@ def test_edit_changes_what_was_given_and_nothing_else(agent: FakeAgent, run: Com
     assert agent.field("one", "value") == b"after"
 
 
+def test_lists_are_in_the_order_of_names(agent: FakeAgent, run: CommandLine) -> None:
+    """Whatever the order of storing, and whether letters are large or small."""
+    for name in ("zoo", "Bank", "app", "bank"):
+        agent.put_secret(name, value="v")
+        agent.put_database(name, path="p")
+    names = ["app", "Bank", "bank", "zoo"]
+    assert [line.split()[0] for line in run("secrets", "list").out.splitlines()] == names
+    assert [entry["name"] for entry in run("secrets", "list", "--json").document["secrets"]] == names
+    assert [line.split()[0] for line in run("dbs", "list").out.splitlines()] == names
+
+
 def test_an_empty_standard_input_changes_nothing(agent: FakeAgent, run: CommandLine) -> None:
     """So ends `pass show NAME | …` when pass has failed; a newline alone is an empty value that somebody wanted."""
     agent.put_secret("one", value="before")

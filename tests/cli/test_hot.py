@@ -149,7 +149,8 @@ exec(compile(open(main).read(), main, "exec"))
 def device() -> Iterator[Device]:
     """A server with a few secrets at the usual place below XDG_RUNTIME_DIR."""
     vault = FakeVault(values={("token", ""): b"s3cret", ("s3", "region"): b"eu-1", ("näme", ""): "wörth\n".encode()})
-    vault.names = [("alpha", "token", 1_700_000_000_123), ('we"ird\\', "plain", 1_700_000_001_000), ("ö", "note", 1)]
+    vault.names = [("ö", "note", 1), ("Zoo", "token", 1_700_000_000_123), ('we"ird\\', "plain", 1_700_000_001_000)]
+    vault.names += [("alpha", "token", 1_700_000_000_123), ("Alpha", "token", 5)]
     with short_folder() as folder:
         Path(folder, "keybaton").mkdir(mode=0o700)
         env = {
@@ -242,9 +243,9 @@ def test_add_stores_nothing_when_nothing_comes(device: Device) -> None:
 
 
 def test_list_as_json_is_json(device: Device) -> None:
-    """Names with quotes and backslashes survive."""
+    """Names with quotes and backslashes survive; they come in their order, whatever that of storing."""
     found = json.loads(device.run("secrets", "list", "--json").out)
-    assert [entry["name"] for entry in found["secrets"]] == ["alpha", 'we"ird\\', "ö"]
+    assert [entry["name"] for entry in found["secrets"]] == ["Alpha", "alpha", 'we"ird\\', "Zoo", "ö"]
 
 
 def test_add_stores_what_stdin_and_descriptors_bring(device: Device) -> None:

@@ -11,7 +11,7 @@ from keybaton_cli import output, prompts
 from keybaton_cli.commands.secrets_edit import remove_item, store_edited
 from keybaton_cli.completion import complete_database, complete_secret
 from keybaton_cli.framework import App, command, pass_app
-from keybaton_cli.items import DATABASE, SECRET, database_ref, links_of, secret_ref, summary_json
+from keybaton_cli.items import DATABASE, SECRET, database_ref, links_of, listed, secret_ref, summary_json
 from keybaton_cli.secret_types import LINKS
 
 
@@ -95,7 +95,7 @@ def _check_links(app: App, links: dict[str, str]) -> None:
 
 def _ask_links(app: App, asker: prompts.Asker, present: dict[str, str]) -> dict[str, str | None]:
     """For each link the secrets of its type to choose from, where there are any."""
-    summaries = list(app.client().vault.list_items(SECRET))
+    summaries = listed(app, SECRET)
     chosen: dict[str, str | None] = {}
     for slot, _, wanted, label in LINKS:
         names = [item.ref.name for item in summaries if item.secret_type == wanted]
@@ -115,7 +115,7 @@ def _ask_links(app: App, asker: prompts.Asker, present: dict[str, str]) -> dict[
 @pass_app
 def list_databases(app: App, prefix: str) -> None:
     """List the databases."""
-    found = list(app.client().vault.list_items(DATABASE, name_prefix=prefix))
+    found = listed(app, DATABASE, prefix)
     if app.json:
         output.document({"databases": [summary_json(item) for item in found]})
         return

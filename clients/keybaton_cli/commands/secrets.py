@@ -13,7 +13,7 @@ from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.hot.listing import HEAD
-from keybaton_cli.items import SECRET, fields_of, hidden, secret_item, secret_ref, summary_json
+from keybaton_cli.items import SECRET, fields_of, hidden, listed, secret_item, secret_ref, summary_json
 from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec, doubt, field_names, fields_help, spec_of
 
 FIELD_HELP = "Set a field. Visible to other programs of this user: prefer --field-fd. May be repeated."
@@ -144,11 +144,7 @@ def _ask_field(asker: prompts.Asker, spec: FieldSpec, label: str, kept: bytes | 
 @pass_app
 def list_secrets(app: App, secret_type: str | None, prefix: str) -> None:
     """List names, types and times of the last change; never values."""
-    found = [
-        item
-        for item in app.client().vault.list_items(SECRET, name_prefix=prefix)
-        if secret_type in {None, item.secret_type}
-    ]
+    found = [item for item in listed(app, SECRET, prefix) if secret_type in {None, item.secret_type}]
     if app.json:
         output.document({"secrets": [summary_json(item) for item in found]})
         return

@@ -13,7 +13,7 @@ from keybaton_cli.completion import complete_database, complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.follow import Need, follow, reporter_for
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
-from keybaton_cli.items import DATABASE, SECRET, database_ref, links_of, secret_ref
+from keybaton_cli.items import DATABASE, SECRET, database_ref, links_of, listed, secret_ref
 from keybaton_cli.prompts import Asker
 from keybaton_cli.secret_types import LINKS, PHOTOSPHERE_TYPES
 from keybaton_cli.share_words import PHOTOSPHERE_WARNING
@@ -149,7 +149,7 @@ def send_database(
     options = SendOptions(app, to, digits, code_fd, photosphere, yes)
     asker = Asker()
     if name is None:
-        databases = [(item.ref.name, item.ref.name) for item in app.client().vault.list_items(DATABASE)]
+        databases = [(item.ref.name, item.ref.name) for item in listed(app, DATABASE)]
         if not databases:
             raise Failure("NOT_FOUND", "There is no database to send yet.", "`keybaton dbs add` stores one.")
         name = asker.choose("Which database?", databases)
@@ -165,7 +165,7 @@ def send_database(
 
 def _chosen_secrets(app: App, asker: Asker, photosphere: bool) -> list[str]:
     """Names from a list of all; with `photosphere` one of those that it can carry."""
-    found = list(app.client().vault.list_items(SECRET))
+    found = listed(app, SECRET)
     if photosphere:
         found = [item for item in found if item.secret_type in PHOTOSPHERE_TYPES]
     if not found:

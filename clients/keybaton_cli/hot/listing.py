@@ -11,6 +11,11 @@ _PAGE = 1000
 _YEAR_10000_MS = 253_402_300_800_000
 
 
+def name_order(name: str) -> tuple[str, str]:
+    """The key by which every list of names is sorted for a reader; the agent's own order is that of storing."""
+    return name.casefold(), name
+
+
 def list_secrets(arguments: list[str]) -> int | None:
     """Fetches every page and prints names, types and times; None for options, names or places that click has to serve."""
     options = parsed(arguments, flags=("--json",))
@@ -35,6 +40,8 @@ def list_secrets(arguments: list[str]) -> int | None:
         if not token:
             break
     channel.close()
+    pairs = sorted(zip(names, rests, strict=True), key=lambda pair: name_order(pair[0]))
+    names, rests = [name for name, _ in pairs], [rest for _, rest in pairs]
     # Names that have to be cleaned for a reader, or times out of a calendar, are for the complete code.
     if not names or not "".join(names).isprintable():
         return None

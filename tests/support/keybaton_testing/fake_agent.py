@@ -233,7 +233,7 @@ class FakeAgent(
             and request.kind in (common_pb2.ITEM_KIND_UNSPECIFIED, item.ref.kind)
             and item.ref.name.startswith(request.name_prefix)
         ]
-        return vault_pb2.ListItemsResponse(items=sorted(found, key=lambda summary: summary.ref.name))
+        return vault_pb2.ListItemsResponse(items=found)  # in the order of storing, as the agent's
 
     def BatchGet(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         self._open(context)
