@@ -169,8 +169,17 @@ def test_a_violation_of_the_schema_keeps_the_program_from_starting(place: Place,
     assert "T_M is required and not set" in done.stderr
     assert "99999" in done.stderr
     assert "vault" not in done.stderr.replace("keybaton env", "")
-    assert "--no-check" in done.stderr
+    assert "`keybaton env set T_A T_M T_P --env default` mends it; `--no-check`" in done.stderr
     assert place.run("--no-check", "--", "echo", "started", bare=bare).stdout == "started\n"
+
+
+@both_forms
+def test_the_hint_names_no_more_than_a_few_variables(place: Place, bare: bool) -> None:
+    """The message has them all."""
+    place.toml("".join(f"[schema.T_{letter}]\nrequired = true\n" for letter in "UVWXYZ"))
+    done = place.run("--", "true", bare=bare)
+    assert all(f"T_{letter} is required" in done.stderr for letter in "UVWXYZ")
+    assert "`keybaton env set NAME… --env default` mends it" in done.stderr
 
 
 @both_forms

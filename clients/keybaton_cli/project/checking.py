@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from keybaton_cli.failure import Failure
 from keybaton_cli.project.schema import Rule, check
 
+_NAMED = 5  # variables in a hint; of more the message alone has the names
+
 
 def checked_defaults(
     rules: Mapping[str, Rule],
@@ -27,9 +29,10 @@ def checked_defaults(
             effective[name] = os.environ[name]
     checked = check(rules, effective)
     if checked.findings and not no_check:
+        names = " ".join(finding.name for finding in checked.findings) if len(checked.findings) <= _NAMED else "NAME…"
         raise Failure(
             "INVALID_ARGUMENT",
             f"{environment} does not fit the schema: " + "; ".join(str(finding) for finding in checked.findings) + ".",
-            "`keybaton env set` mends it; `--no-check` starts all the same.",
+            f"`keybaton env set {names} --env {environment}` mends it; `--no-check` starts all the same.",
         )
     return {name.encode(): value.encode() for name, value in checked.defaults.items()}
