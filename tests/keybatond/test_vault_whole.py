@@ -261,14 +261,16 @@ class TestBackup:
         before = content_hash(backup)
         other = vault_at(tmp_path / "elsewhere" / "vault.db")
         asked: list[KeyRecord] = []
+        backup_key = key(BACKUP_KEY)
 
         async def opener(record: KeyRecord) -> SecretBytes:
             asked.append(record)
-            return key(BACKUP_KEY)
+            return backup_key
 
         result = await other.restore(str(backup), opener, OTHER_RECORD, key(OTHER_KEY), no_progress, replace=False)
         assert (result.items, result.set_aside) == (43, "")
         assert asked == [BACKUP_RECORD]
+        assert not any(backup_key.reveal())
         assert other.is_open
         assert not rows_of(backup) & (rows_of(path) | rows_of(tmp_path / "elsewhere" / "vault.db"))
         await assert_filled(other)

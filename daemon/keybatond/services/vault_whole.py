@@ -179,16 +179,19 @@ class WholeVault:
         Every row of the backup is opened before anything changes; the replaced file is kept. `opener` gives the backup's key.
         VAULT_EXISTS without `replace`; WRONG_KEY, VAULT_DAMAGED, VAULT_NEWER, FILE_UNREADABLE for the backup.
         """
-        new_key = _copy(wrapping_key)
         there = decoded(await self._store.header_of(path))
+        backup_key = await opener(record_of(there))
         try:
-            vault_key = unwrap(there, await opener(record_of(there)))
+            vault_key = unwrap(there, backup_key)
         except SealBroken:
             raise KeybatonError(Reason.WRONG_KEY) from None
+        finally:
+            backup_key.wipe()
         source = RowSealer(VaultKeys(vault_key, there.vault_id), there.vault_id)
         vault_key.wipe()
+        work = self._restore(path, source, record, _copy(wrapping_key), progress, replace=replace)
         try:
-            return await self._finished(self._restore(path, source, record, new_key, progress, replace=replace))
+            return await self._finished(work)
         finally:
             source.keys.wipe()
 
