@@ -72,6 +72,19 @@ class TestRestore:
         assert await old.check(no_progress) == []
         await old.shutdown()
 
+    async def test_a_restore_goes_on_when_its_caller_leaves(self, vault: VaultService, backup: Path) -> None:
+        """Once it has begun, memory and file change together."""
+        caller = asyncio.create_task(restore(vault, backup, replace=True))
+        while vault._may_write.is_set():
+            await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        await vault._may_write.wait()
+        header = vault.header()
+        assert header is not None
+        assert header.record == OTHER_RECORD
+        await assert_filled(vault)
+
     async def test_without_replace_an_existing_vault_stays(self, vault: VaultService, backup: Path) -> None:
         """VAULT_EXISTS, and it goes on working."""
         with pytest.raises(KeybatonError) as caught:

@@ -189,11 +189,15 @@ class WholeVault:
             backup_key.wipe()
         source = RowSealer(VaultKeys(vault_key, there.vault_id), there.vault_id)
         vault_key.wipe()
-        work = self._restore(path, source, record, _copy(wrapping_key), progress, replace=replace)
-        try:
-            return await self._finished(work)
-        finally:
-            source.keys.wipe()
+        new_key = _copy(wrapping_key)
+
+        async def work() -> RestoreResult:
+            try:
+                return await self._restore(path, source, record, new_key, progress, replace=replace)
+            finally:
+                source.keys.wipe()
+
+        return await self._finished(work())
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 
