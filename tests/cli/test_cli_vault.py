@@ -296,6 +296,8 @@ def test_a_link_must_name_a_secret_of_the_right_type(agent: FakeAgent, run: Comm
     missing = run("dbs", "add", "photos", "--path", "p", "--s3", "missing")
     assert missing.code == 5
     assert "`keybaton secrets add missing --type s3-credentials` stores it." in missing.err
+    spaced = run("dbs", "add", "photos", "--path", "p", "--s3", "not there")
+    assert "`keybaton secrets add 'not there' --type s3-credentials` stores it." in spaced.err
     assert run("dbs", "add", "photos", "--path", "p", "--s3", "key").code == 2
     assert run("dbs", "list", "--json").document == {"databases": []}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -87,7 +88,7 @@ def _check_links(app: App, links: dict[str, str]) -> None:
             raise Failure(
                 "NOT_FOUND",
                 f"{option}: there is no secret named {link}.",
-                f"`keybaton secrets list` shows names; `keybaton secrets add {link} --type {wanted}` stores it.",
+                f"`keybaton secrets list` shows names; `keybaton secrets add {shlex.quote(link)} --type {wanted}` stores it.",
             )
         if types[link] != wanted:
             raise click.UsageError(f"{option}: {link} is of type {types[link]}, not {wanted}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Any
 
 import click
@@ -93,7 +94,9 @@ def _must_be_free(app: App, name: str) -> None:
     """Before anything is typed for a name that is taken, or for a vault that is locked."""
     if any(item.ref.name == name for item in app.client().vault.list_items(SECRET, name_prefix=name)):
         raise Failure(
-            "NAME_TAKEN", f"There is already a secret named {name}.", f"`keybaton secrets edit {name}` changes it."
+            "NAME_TAKEN",
+            f"There is already a secret named {name}.",
+            f"`keybaton secrets edit {shlex.quote(name)}` changes it.",
         )
 
 
