@@ -90,14 +90,25 @@ def stream(
 def translated(error: Any) -> ClientError:
     """The ClientError for what grpc raised: reason, hint and data come from its ErrorInfo where there is one."""
     details = next((value for key, value in error.trailing_metadata() or () if key == "grpc-status-details-bin"), None)
-    if details is not None:
-        from google.rpc import error_details_pb2, status_pb2
+    said = _said(details) if details is not None else None
+    if said is not None:
+        return said
+    reason, message = _BARE_STATUS.get(error.code(), ("PROTOCOL", "What answers on the socket is no Keybaton agent."))
+    return ClientError(reason, message)
 
+
+def _said(details: bytes) -> ClientError | None:
+    """What a serialized google.rpc.Status says in the agent's own words; None where it is none, or somebody else's."""
+    from google.protobuf.message import DecodeError
+    from google.rpc import error_details_pb2, status_pb2
+
+    try:
         status = status_pb2.Status.FromString(details)
         for detail in status.details:
             info = error_details_pb2.ErrorInfo()
             if detail.Unpack(info) and info.domain == "keybaton":
                 data = dict(info.metadata)
                 return ClientError(info.reason, status.message, data.pop("hint", ""), data)
-    reason, message = _BARE_STATUS.get(error.code(), ("PROTOCOL", "What answers on the socket is no Keybaton agent."))
-    return ClientError(reason, message)
+    except DecodeError:
+        pass  # the status code still says that it failed
+    return None

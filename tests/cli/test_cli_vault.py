@@ -239,6 +239,19 @@ def test_an_empty_standard_input_changes_nothing(agent: FakeAgent, run: CommandL
     assert agent.field("one", "value") == b""
 
 
+@pytest.mark.parametrize("rename", [(), ("--rename", "other")])
+def test_what_changed_meanwhile_is_not_overwritten(agent: FakeAgent, run: CommandLine, rename: tuple[str, ...]) -> None:
+    """Another program's change between the reading and the storing: exit code 6, and it stays."""
+    agent.put_secret("one", "login", username="me", password="before")
+
+    def meanwhile(agent: FakeAgent) -> None:
+        agent.put_secret("one", "login", username="me", password="theirs")
+
+    agent.on_put = meanwhile
+    assert run("secrets", "edit", "one", "--field", "username=you", *rename).code == 6
+    assert agent.field("one", "password") == b"theirs"
+
+
 def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeAgent, run: CommandLine) -> None:
     """Nothing is lost by a removal."""
     agent.put_secret("s3", "s3-credentials", region="eu", accessKeyId="AK", secretAccessKey="x")

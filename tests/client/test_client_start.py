@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import keybaton_client
 from keybaton_client.locate import socket_path
-from keybaton_client.problem import ClientError
+from keybaton_client.problem import ClientError, NoAgentRuns
 from keybaton_client.start import ensure_agent
 
 # What Python itself has loaded under -IS, and these: nothing else may come in.
@@ -44,6 +45,31 @@ def test_the_option_goes_before_the_variable_and_that_before_the_default() -> No
     assert socket_path(env, "/a.sock") == "/a.sock"
     assert socket_path(env) == "/b.sock"
     assert socket_path({"XDG_RUNTIME_DIR": "/run/user/7"}) == "/run/user/7/keybaton/agent.sock"
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_an_agent_is_never_started_at_a_place_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_option: bool
+) -> None:
+    """Whoever names a socket means the agent that is to be there: another one would have another vault."""
+    monkeypatch.setattr("keybaton_client.start.agent_command", lambda: pytest.fail("an agent is started"))
+    env = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "KEYBATON_SOCKET": "" if by_option else str(tmp_path / "s")}
+    with pytest.raises(NoAgentRuns, match="No agent listens on"):
+        ensure_agent(env, str(tmp_path / "s") if by_option else "")
+    with pytest.raises(NoAgentRuns):
+        ensure_agent({"XDG_RUNTIME_DIR": str(tmp_path)}, start=False)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_what_is_no_socket_is_named_and_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Something else in the socket's place is for a person to look at."""
+    place = tmp_path / "keybaton" / "agent.sock"
+    place.parent.mkdir()
+    make(place)
+    with pytest.raises(ClientError, match="is not a socket") as caught:
+        ensure_agent({"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert caught.value.reason == "NO_AGENT"
+    assert place.exists()
 
 
 _MORE = "`keybatond --foreground` shows more."

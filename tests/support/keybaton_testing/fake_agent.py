@@ -62,6 +62,7 @@ class FakeAgent(
         self.confirmations: list[bool] = []
         self.cancelled = 0
         self.on_start: Callable[[FakeAgent], None] = lambda agent: None
+        self.on_put: Callable[[FakeAgent], None] = lambda agent: None
         self.on_code: Callable[[FakeAgent, str], None] = lambda agent, code: None
         self.on_review: Callable[[FakeAgent, share_pb2.ReviewRequest, grpc.ServicerContext], None] = _save
         self.on_confirm: Callable[[FakeAgent, bool], None] = lambda agent, accept: None
@@ -205,8 +206,12 @@ class FakeAgent(
 
     def PutItem(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         self._open(context)
+        self.on_put(self)
         ref = request.item.ref
         exists = self.current(ref.kind, ref.name) is not None
+        before = self.current(ref.kind, request.rename_from or ref.name)
+        if request.base_version and (before is None or before.version != request.base_version):
+            refuse(context, "VERSION_CONFLICT", f"{ref.name} was changed meanwhile.")
         if exists and request.mode not in (vault_pb2.PUT_MODE_REPLACE, vault_pb2.PUT_MODE_UPSERT):
             refuse(context, "NAME_TAKEN", f"{ref.name} exists already.")
         if request.rename_from:
