@@ -260,6 +260,7 @@ def test_an_agent_that_was_just_started_is_given_time(place: Place, monkeypatch:
     ("text", "line", "words"),
     [
         ('vault = "zz"\n', 1, "32 hexadecimal digits"),
+        (f'vault = "{"z" * 32}"\n', 1, "32 hexadecimal digits"),
         (f'vault = "{PROJECT}"\n[schema.A]\nformt = "url"\n', 3, "expected one of required, format"),
         (f'vault = "{PROJECT}"\nname = \n', 2, "expected TOML"),
         (f'vault = "{PROJECT}"\n[schema.A]\npattern = "("\n', 3, "regular expression"),
@@ -276,6 +277,16 @@ def test_a_malformed_project_file_is_named_with_its_line(place: Place, text: str
     assert (f"{path.resolve()}:{line}: " if line else f"{path.resolve()}: ") in done.stderr
     assert words in done.stderr
     assert place.held.asked == []
+
+
+@both_forms
+def test_a_fifo_in_the_files_place_is_passed_over(place: Place, bare: bool) -> None:
+    """It is not waited for; the project of the folder above counts."""
+    below = place.folder / "below"
+    below.mkdir()
+    os.mkfifo(below / "keybaton.toml")
+    done = place.run("--", "echo", "started", bare=bare, cwd=below)
+    assert (done.returncode, done.stdout) == (0, "started\n")
 
 
 def test_without_a_project_the_words_say_how_to_make_one(place: Place) -> None:
