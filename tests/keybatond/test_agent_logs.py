@@ -52,6 +52,12 @@ def test_a_text_that_is_no_id_is_replaced() -> None:
     assert line["reason"] == "(not an id)"
 
 
+def test_a_text_that_is_longer_than_any_id_is_replaced() -> None:
+    """128 characters hold every id and reason; a key in its letters is longer."""
+    fits, long = written(("ended", {"reason": "x" * 128}), ("ended", {"reason": "x" * 129}))
+    assert (fits["reason"], long["reason"]) == ("x" * 128, "(not an id)")
+
+
 @given(
     st.text(min_size=1).filter(
         lambda text: not text.isascii() or any(not c.isalnum() and c not in "._:/+-" for c in text)
