@@ -110,7 +110,7 @@ service_group = LazyGroup(
 
 _SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Everyday", ("get", "run", "secrets", "dbs", "env", "shares")),
-    ("State and keys", ("init", "status", "lock", "unlock", "vault")),
+    ("State and keys", ("init", "status", "lock", "unlock", "stop", "vault")),
     ("History", ("history", "undo")),
     ("Other programs", ("setup", "ssh-agent")),
     ("Machine", ("doctor", "service", "completion", "demo")),
@@ -127,6 +127,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "status": (_C + "status:status", "State of the agent, the vault and its key."),
     "lock": (_C + "lock:lock", "Drop the keys from memory."),
     "unlock": (_C + "lock:unlock", "Open the vault."),
+    "stop": (_C + "stop:stop", "End the agent."),
     "vault": ("keybaton_cli.cli:vault_group", "Check, backup, restore, rekey."),
     "history": (_C + "history:history", "Versions of one secret or database; who read what."),
     "undo": (_C + "history:undo", "Bring an older version back."),

@@ -165,6 +165,19 @@ def test_without_a_clipboard_copy_fails_and_prints_no_value(
     assert "hush" not in result.err
 
 
+def test_stop_sends_no_signal_to_a_process_that_is_not_the_listener(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Whoever answers as an agent may name any process: it must be the one that listens."""
+    sent: list[int] = []
+    monkeypatch.setattr("signal.pidfd_send_signal", lambda *_: sent.append(1))
+    with short_folder() as folder, fake_agent(f"{folder}/agent.sock"):
+        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
+        done = CommandLine(capfdbinary, monkeypatch)("stop")
+    assert (done.code, sent) == (3, [])
+    assert "not a process of this user" in done.err
+
+
 def test_the_unit_names_the_agent_that_is_installed_here(
     run: CommandLine, programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -120,6 +120,19 @@ def test_it_ends_gracefully(device: Device, number: signal.Signals) -> None:
     assert number.name in (device.root / "log.txt").read_text()
 
 
+def test_stop_ends_the_agent_and_the_next_command_starts_another(device: Device) -> None:
+    """It is gone when the command returns, gracefully; where none runs there is nothing to do."""
+    device.keybaton("status", check=True)
+    pid = device.agent_pid()
+    assert pid is not None
+    assert json.loads(device.keybaton("stop", "--json", check=True).stdout) == {"stopped": True, "pid": pid}
+    assert not process_exists(pid)
+    assert not device.socket.exists()
+    assert device.keybaton("stop", check=True).stdout == "No agent is running.\n"
+    device.keybaton("status", check=True)
+    assert device.agent_pid() not in (None, pid)
+
+
 def test_an_agent_that_was_killed_leaves_nothing_in_the_way(device: Device) -> None:
     """The socket that it leaves behind is replaced by the next one's."""
     with started(device) as client:

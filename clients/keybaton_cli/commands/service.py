@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from keybaton_cli import output, whole_file
+from keybaton_cli.agent_end import end_agent
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.setup.files import config_folder
@@ -90,23 +89,9 @@ def install(app: App) -> None:
 
 def _end_running(app: App) -> None:
     """An agent that a client started would keep the unit's from the socket: it is told to end, gracefully."""
-    import signal
-    import time
-
-    from keybaton_client.problem import ClientError
-
     if _systemctl("is-active", "--quiet", UNIT).returncode == 0:
         return
-    try:
-        pid = app.client(start=False).agent.info().pid
-    except ClientError:
-        return
-    app.close()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    end_agent(app)
 
 
 @command("uninstall", examples=("keybaton service uninstall",))
