@@ -149,7 +149,7 @@ BY_DATA: Mapping[str, tuple[str, str]] = {
     # STORAGE_FAILED because something lies where the vault's file belongs
     "obstacle": (
         "The vault cannot be used: {obstacle}.",
-        "It was left as it is; move it away, or bring the file back.",
+        "It was left as it is; move it away, bring the file back, or make it yours with chown.",
     ),
     # BUSY for another reason than a second receiver
     "busy": ("{busy}.", "Try again in a moment."),
