@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # Test processes at a time; the end-to-end tests measure deadlines and share the machine's namespaces.
 JOBS ?= auto
-E2E_JOBS ?= 2
+E2E_JOBS ?= 3
 KILLS ?= 1000
 RESTORE_KILLS ?= 100
 TRIES ?= 1000

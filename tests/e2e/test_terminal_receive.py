@@ -160,6 +160,7 @@ def test_what_changed_during_a_question_is_not_shown_after_it(desk: Desk) -> Non
     desk.terminal.wait_for("Code shown on the other device:", times=2)
     del desk.agent.session.addresses[:]
     desk.agent.become("CODE_NEEDED", addresses=["192.0.2.7:40124"])
+    wait_until(lambda: all(watcher.empty() for watcher in desk.agent._watchers), "the watch that tells it")
     desk.terminal.line(CODE)
     screen = desk.answer("Save it?", "C-c")
     assert screen.count("can be reached at") == 1

@@ -20,11 +20,13 @@ from keybatond.network_ports import Address, Reply
 
 CLOSE_SECONDS = 1.0  # for the closing exchange of TLS
 # An answer may be held for a minute, and a pulled cable says nothing: after 5 s of silence the peer's kernel is asked three
-# times, every 2 s. The connection is then known to be broken after 11 s, while its receiver still keeps the outcome.
-_KEEPALIVE = {
+# times, every 2 s. It is not asked while something that was sent has not been confirmed: that has its own limit. The connection
+# is then known to be broken after 11 s, while its receiver still keeps the outcome.
+_SILENCE = {
     "TCP_KEEPIDLE": 5,
     "TCP_KEEPINTVL": 2,
     "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 11_000,  # milliseconds; RFC 5482
 }  # names of Linux; elsewhere the system's own times
 
 
@@ -70,7 +72,7 @@ async def _tcp_connection(
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only for sockets of its own
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
+        for name, value in _SILENCE.items():
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         await asyncio.get_running_loop().sock_connect(sock, target)
