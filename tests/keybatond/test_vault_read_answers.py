@@ -35,10 +35,10 @@ class Reader:
         self.vault = vault
         self.calls = 0
 
-    def __call__(self, asked: bytes) -> tuple[Item, bytes]:
+    def __call__(self, asked: bytes) -> tuple[list[Item], bytes]:
         self.calls += 1
         item = self.vault.get(secret(asked.decode()).ref)
-        return item, value_of(item).encode()
+        return [item], value_of(item).encode()
 
     def ask(self, name: str, client: str = "cli") -> bytes:
         """The answer."""
@@ -76,7 +76,7 @@ async def test_no_value_lies_open_among_the_kept_answers(vault: VaultService, re
     reader.ask("a")
     reader.ask("b")
     padded = b"a" * (READ_MAX_BYTES + 1)
-    vault._opened().read_answers.keep(padded, b"small", vault.get(secret("a").ref))
+    vault._opened().read_answers.keep(padded, b"small", [vault.get(secret("a").ref)])
     assert vault._opened().read_answers.get(padded) is None
     kept = vault._opened().read_answers._kept
     assert set(kept) == {b"a", b"b"}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import grpc.aio
 
@@ -15,16 +15,28 @@ from keybaton_core.secret import SecretBytes
 from keybatond.errors import refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import sendable
+from keybatond.rpc.encoded import decoded, take_bytes
 from keybatond.services.environments import DEFAULT, EnvironmentService, Project
+from keybatond.services.vault import VaultService
 
+NAME: Final = "keybaton_api.agent.v1.EnvService"
+_ENVIRONMENT: Final = b"environment "  # kept answers are found by method and request
 _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def add_to_server(servicer: EnvServicer, server: Any) -> None:
+    """Registers the servicer; what `run` reads takes bytes."""
+    take_bytes(NAME, servicer, ("GetEnvironment",), server)
+    env_pb2_grpc.add_EnvServiceServicer_to_server(servicer, server)
 
 
 class EnvServicer(env_pb2_grpc.EnvServiceServicer):
     """Hands calls about projects and environments to their service."""
 
-    def __init__(self, environments: EnvironmentService) -> None:
+    def __init__(self, environments: EnvironmentService, vault: VaultService) -> None:
+        """`vault`: the one that `environments` are in."""
         self._environments = environments
+        self._vault = vault
 
     async def CreateProject(
         self, request: env_pb2.CreateProjectRequest, context: _Context
@@ -43,12 +55,14 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
     ) -> env_pb2.RemoveProjectResponse:
         return env_pb2.RemoveProjectResponse(variables=await self._environments.remove_project(request.project_id))
 
-    async def GetEnvironment(
-        self, request: env_pb2.GetEnvironmentRequest, context: _Context
-    ) -> env_pb2.GetEnvironmentResponse:
-        environment = request.environment or DEFAULT
-        items = self._environments.variables(request.project_id, environment, client=client_kind(context))
-        return sendable(env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items]))
+    async def GetEnvironment(self, request: bytes, context: _Context) -> bytes:  # type: ignore[override]  # see add_to_server
+        return self._vault.get_encoded(_ENVIRONMENT + request, self._read, client=client_kind(context))
+
+    def _read(self, asked: bytes) -> tuple[list[Item], bytes]:
+        request = decoded(env_pb2.GetEnvironmentRequest(), asked.removeprefix(_ENVIRONMENT))
+        items = self._environments.variables(request.project_id, request.environment or DEFAULT)
+        response = sendable(env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items]))
+        return items, response.SerializeToString()
 
     async def ChangeEnvironment(
         self, request: env_pb2.ChangeEnvironmentRequest, context: _Context

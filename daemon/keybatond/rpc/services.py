@@ -63,10 +63,9 @@ def services(behind: Behind) -> Mapping[str, Load]:
         add_to_server(guard(VaultServicer(behind.vault())), server)
 
     def add_env(server: Any) -> None:
-        from keybaton_api.agent.v1.env_pb2_grpc import add_EnvServiceServicer_to_server
-        from keybatond.rpc.env_service import EnvServicer
+        from keybatond.rpc.env_service import EnvServicer, add_to_server
 
-        add_EnvServiceServicer_to_server(guard(EnvServicer(behind.environments())), server)
+        add_to_server(guard(EnvServicer(behind.environments(), behind.vault())), server)
 
     def add_share(server: Any) -> None:
         from keybaton_api.agent.v1.share_pb2_grpc import add_ShareServiceServicer_to_server

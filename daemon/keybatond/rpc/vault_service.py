@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
 
 from keybaton_api.agent.v1 import vault_pb2, vault_pb2_grpc
 from keybaton_core.items import Item, ItemSummary
@@ -25,6 +24,7 @@ from keybatond.rpc.convert import (
     sendable,
     summary_to,
 )
+from keybatond.rpc.encoded import decoded, take_bytes
 from keybatond.services.vault import PutMode, VaultService
 from keybatond.services.vault_types import bare_value
 
@@ -32,7 +32,7 @@ NAME: Final = "keybaton_api.agent.v1.VaultService"
 READS_USUAL = 100
 READS_MAX = 1000
 
-_Message = TypeVar("_Message", bound=Message)
+_ITEM: Final = b"item "  # kept answers are found by method and request
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -50,20 +50,9 @@ def _list_encoded(items: list[ItemSummary], token: str) -> bytes:
     return response.SerializeToString()
 
 
-def _decoded(message: _Message, content: bytes) -> _Message:
-    try:
-        message.ParseFromString(content)
-    except DecodeError:
-        raise refused("request", "is cut or garbled") from None
-    return message
-
-
 def add_to_server(servicer: VaultServicer, server: Any) -> None:
-    """Registers the servicer. Reads and lists are given and give bytes: an answer that the vault kept needs no message."""
-    encoded: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in ("GetItem", "ListItems")
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, encoded),))  # the first that is found
+    """Registers the servicer; reads and lists take bytes."""
+    take_bytes(NAME, servicer, ("GetItem", "ListItems"), server)
     vault_pb2_grpc.add_VaultServiceServicer_to_server(servicer, server)
 
 
@@ -74,16 +63,16 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         self._vault = vault
 
     async def GetItem(self, request: bytes, context: _Context) -> bytes:  # type: ignore[override]  # see add_to_server
-        return self._vault.get_encoded(request, self._read, client=client_kind(context))
+        return self._vault.get_encoded(_ITEM + request, self._read, client=client_kind(context))
 
-    def _read(self, asked: bytes) -> tuple[Item, bytes]:
-        request = _decoded(vault_pb2.GetItemRequest(), asked)
+    def _read(self, asked: bytes) -> tuple[list[Item], bytes]:
+        request = decoded(vault_pb2.GetItemRequest(), asked.removeprefix(_ITEM))
         item = self._vault.get(asked_ref_from(request.ref))
         if request.bare:
             response = vault_pb2.GetItemResponse(value=bare_value(item.body, request.field))
         else:
             response = vault_pb2.GetItemResponse(item=item_to(item))
-        return item, response.SerializeToString()
+        return [item], response.SerializeToString()
 
     async def PutItem(self, request: vault_pb2.PutItemRequest, context: _Context) -> vault_pb2.PutItemResponse:
         item = item_from(request.item)
@@ -95,7 +84,7 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         return vault_pb2.DeleteItemResponse(summary=summary_to(summary), unlinked_databases=unlinked)
 
     async def ListItems(self, request: bytes, context: _Context) -> bytes:  # type: ignore[override]  # see add_to_server
-        asked = _decoded(vault_pb2.ListItemsRequest(), request)
+        asked = decoded(vault_pb2.ListItemsRequest(), request)
         return self._vault.list_encoded(
             _list_encoded,
             kind_from(asked.kind) if asked.kind else None,

@@ -63,7 +63,7 @@ class EnvironmentService:
             found.append(Project(ref.name, body.title, counts))
         return sorted(found, key=lambda project: (project.name, project.id))
 
-    def variables(self, project_id: str, environment: str, *, client: str = "") -> list[Item]:
+    def variables(self, project_id: str, environment: str) -> list[Item]:
         """The variables of one environment, by name. NOT_FOUND names what is missing and the nearest."""
         try:
             project = self._vault.get(_project_ref(project_id))
@@ -71,7 +71,7 @@ class EnvironmentService:
             raise _no_project(project_id) if error.reason is Reason.NOT_FOUND else error from None
         _require(_project_body(project), environment)
         refs = self._refs(ItemKind.ENV_VARIABLE, project_id, environment)
-        return sorted((self._vault.get(ref, client=client) for ref in refs), key=lambda item: item.ref.name)
+        return sorted((self._vault.get(ref) for ref in refs), key=lambda item: item.ref.name)
 
     def _refs(self, kind: ItemKind, vault: str = "", environment: str = "") -> list[ItemRef]:
         refs: list[ItemRef] = []

@@ -79,20 +79,22 @@ class VaultService(WholeVault):
             return KeybatonError(Reason.VAULT_DAMAGED, problem="index")
         return not_found(ref)
 
-    def get_encoded(self, asked: bytes, read: Callable[[bytes], tuple[Item, bytes]], *, client: str) -> bytes:
-        """The answer to `asked`, with the read noted. `read` finds the item and encodes it, unless it did so for the same before.
+    def get_encoded(self, asked: bytes, read: Callable[[bytes], tuple[Sequence[Item], bytes]], *, client: str) -> bytes:
+        """The answer to `asked`, which names its method too, with the reads noted.
 
-        What was answered stays, sealed, until the next change or lock.
+        `read` finds the items and encodes them, unless it did so for the same before. What was answered stays, sealed, until the
+        next change or lock.
         """
         session = self._opened()
         with opening():
             kept = session.read_answers.get(asked)
             if kept is None:
-                item, answer = read(asked)
-                session.read_answers.keep(asked, answer, item)
-                kept = answer, item.ref, item.id, item.version
-        answer, ref, item_id, version = kept
-        self._note_read(session, ReadRecord(self._clock.now_ms(), ref, item_id, version, client))
+                items, answer = read(asked)
+                kept = answer, session.read_answers.keep(asked, answer, items)
+        answer, marks = kept
+        now = self._clock.now_ms()
+        for ref, item_id, version in marks:
+            self._note_read(session, ReadRecord(now, ref, item_id, version, client))
         return answer
 
     def batch_get(self, refs: Sequence[ItemRef], *, client: str = "") -> tuple[list[Item], list[ItemRef]]:

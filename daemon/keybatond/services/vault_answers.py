@@ -5,6 +5,7 @@ They belong to the open vault and go with its keys. Names stand in them in the c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from keybaton_core.items import Item, ItemRef
@@ -16,7 +17,7 @@ from keybatond.ports import Entropy
 ANSWERS_MAX: Final = 4
 ANSWERS_MAX_BYTES: Final = 1024 * 1024  # of all together, with what was asked for them
 READS_MAX: Final = 128
-READ_MAX_BYTES: Final = 4096  # of one, and of what was asked for it; 1 MiB for all of them
+READ_MAX_BYTES: Final = 8192  # of one, such as an environment, and of what was asked for it: 2 MiB in all
 
 Asked = tuple[object, ...]
 
@@ -50,35 +51,37 @@ def _size(asked: Asked, answer: bytes) -> int:
     return len(answer) + sum(len(part) for part in asked if isinstance(part, str))
 
 
-class _Read(NamedTuple):
+Mark = tuple[ItemRef, str, int]
+"""What the log of reads needs of an item in an answer: name, id, version."""
+
+
+class _Kept(NamedTuple):
     sealed: bytes
-    ref: ItemRef
-    id: str
-    version: int
+    marks: list[Mark]
 
 
 class ReadAnswers:
-    """Encoded answers to reads of single items, each sealed and bound to what was asked; the oldest make room."""
+    """Encoded answers to reads of items, each sealed and bound to what was asked; the oldest make room."""
 
     def __init__(self, key: SecretBytes, entropy: Entropy) -> None:
         """`key`: 32 random bytes, for this alone."""
         self._seal = MemorySeal(key)
         self._entropy = entropy
-        self._kept: dict[bytes, _Read] = {}
+        self._kept: dict[bytes, _Kept] = {}
 
-    def get(self, asked: bytes) -> tuple[bytes, ItemRef, str, int] | None:
-        """The answer that was kept for this, with the name, id and version of the item in it."""
+    def get(self, asked: bytes) -> tuple[bytes, list[Mark]] | None:
+        """The answer that was kept for this, and the marks of the items in it."""
         kept = self._kept.get(asked)
-        return None if kept is None else (self._seal.open(kept.sealed, asked), kept.ref, kept.id, kept.version)
+        return None if kept is None else (self._seal.open(kept.sealed, asked), kept.marks)
 
-    def keep(self, asked: bytes, answer: bytes, item: Item) -> None:
-        """Keeps one that is not kept yet, unless it is too large."""
-        if len(asked) > READ_MAX_BYTES or len(answer) > READ_MAX_BYTES:
-            return
-        if len(self._kept) == READS_MAX:
-            del self._kept[next(iter(self._kept))]
-        sealed = self._seal.seal(self._entropy.token(NONCE_BYTES), answer, asked)
-        self._kept[asked] = _Read(sealed, item.ref, item.id, item.version)
+    def keep(self, asked: bytes, answer: bytes, items: Sequence[Item]) -> list[Mark]:
+        """Keeps one that is not kept yet, unless it is too large; the marks of the items."""
+        marks = [(item.ref, item.id, item.version) for item in items]
+        if len(asked) <= READ_MAX_BYTES and len(answer) <= READ_MAX_BYTES:
+            if len(self._kept) == READS_MAX:
+                del self._kept[next(iter(self._kept))]
+            self._kept[asked] = _Kept(self._seal.seal(self._entropy.token(NONCE_BYTES), answer, asked), marks)
+        return marks
 
     def drop(self) -> None:
         """Forgets all."""

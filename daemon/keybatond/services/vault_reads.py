@@ -18,8 +18,8 @@ from keybatond.services.vault_types import ReadRecord
 
 READS_TOGETHER: Final = 64  # in one sealed batch
 FLUSH_SECONDS: Final = 5.0
-FLUSH_READS: Final = 512  # a program that reads without pause does not make the disk sync all the time
-PENDING_MAX: Final = 1024  # while a rekey or restore runs; the oldest are lost
+FLUSH_READS: Final = 4096  # a program that reads without pause does not make the disk sync all the time
+PENDING_MAX: Final = 8192  # while a rekey or restore runs; the oldest are lost
 CLIENT_MAX: Final = 32  # characters of a client's kind
 
 _HEAD = struct.Struct(">BQQB16s")
