@@ -246,6 +246,9 @@ def test_list_as_json_is_json(device: Device) -> None:
     """Names with quotes and backslashes survive; they come in their order, whatever that of storing."""
     found = json.loads(device.run("secrets", "list", "--json").out)
     assert [entry["name"] for entry in found["secrets"]] == ["Alpha", "alpha", 'we"ird\\', "Zoo", "ö"]
+    device.vault.names = [(name, "token", number) for number, name in enumerate(["ö", "b-2", "a", "b 1"], 1)]
+    found = json.loads(device.run("secrets", "list", "--json").out)
+    assert [entry["name"] for entry in found["secrets"]] == ["a", "b 1", "b-2", "ö"]
 
 
 def test_add_stores_what_stdin_and_descriptors_bring(device: Device) -> None:

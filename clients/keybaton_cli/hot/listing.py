@@ -10,6 +10,8 @@ HEAD = ("NAME", "TYPE", "CHANGED")
 _PAGE = 1000
 _YEAR_10000_MS = 253_402_300_800_000
 
+_Rest = tuple[str, int, int]  # type, version, time of change
+
 
 def name_order(name: str) -> tuple[str, str]:
     """The key by which every list of names is sorted for a reader; the agent's own order is that of storing."""
@@ -28,7 +30,7 @@ def list_secrets(arguments: list[str]) -> int | None:
     from keybaton_client.requests import LIST_ITEMS, list_request
 
     names: list[str] = []
-    rests: list[tuple[str, int, int]] = []  # type, version, time of change: what was imported together has one
+    rests: list[_Rest] = []  # what was imported together has one
     token = ""
     while True:
         channel.send(LIST_ITEMS, list_request(_PAGE, token), READ_SECONDS)
@@ -40,46 +42,50 @@ def list_secrets(arguments: list[str]) -> int | None:
         if not token:
             break
     channel.close()
-    pairs = sorted(zip(names, rests, strict=True), key=lambda pair: name_order(pair[0]))
-    names, rests = [name for name, _ in pairs], [rest for _, rest in pairs]
+    pairs = list(zip(names, rests, strict=True))
+    together = "".join(names)
+    if together == together.casefold():
+        pairs.sort()  # the same order as below, without asking anything of each name
+    else:
+        pairs.sort(key=lambda pair: name_order(pair[0]))
     # Names that have to be cleaned for a reader, or times out of a calendar, are for the complete code.
-    if not names or not "".join(names).isprintable():
+    if not pairs or not together.isprintable():
         return None
     if not all(kind.isprintable() and 0 < changed < _YEAR_10000_MS for kind, _, changed in set(rests)):
         return None
     if in_table:
         from keybaton_cli import output
 
-        shown = [(name, kind, output.when(changed)) for name, (kind, _, changed) in zip(names, rests, strict=True)]
+        shown = [(name, kind, output.when(changed)) for name, (kind, _, changed) in pairs]
         output.table(HEAD, shown)
         sys.stdout.flush()
     else:
-        write(_document(names, rests) if "--json" in options else _lines(names, rests))
+        write(_document(pairs) if "--json" in options else _lines(pairs))
     return 0
 
 
-def _lines(names: list[str], rests: list[tuple[str, int, int]]) -> bytes:
+def _lines(pairs: list[tuple[str, _Rest]]) -> bytes:
     ends = {}
     shown: dict[int, str] = {}
-    for rest in set(rests):
+    for rest in {rest for _, rest in pairs}:
         kind, _, changed = rest
         second = changed // 1000
         if second not in shown:
             shown[second] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
         ends[rest] = f"\t{kind}\t{shown[second]}\n"
-    return "".join([name + ends[rest] for name, rest in zip(names, rests, strict=True)]).encode()
+    return "".join([name + ends[rest] for name, rest in pairs]).encode()
 
 
-def _document(names: list[str], rests: list[tuple[str, int, int]]) -> bytes:
+def _document(pairs: list[tuple[str, _Rest]]) -> bytes:
     ends = {}
-    for rest in set(rests):
+    for rest in {rest for _, rest in pairs}:
         kind, version, changed = rest
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(changed // 1000))
         ends[rest] = (
             f', "kind": "secret", "type": {_quoted(kind)}, '
             f'"version": {version}, "updatedAt": "{when}.{changed % 1000:03}Z"}}'
         )
-    entries = [f'{{"name": {_quoted(name)}{ends[rest]}' for name, rest in zip(names, rests, strict=True)]
+    entries = [f'{{"name": {_quoted(name)}{ends[rest]}' for name, rest in pairs]
     return f'{{"secrets": [{", ".join(entries)}]}}\n'.encode()
 
 
