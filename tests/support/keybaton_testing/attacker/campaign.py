@@ -75,10 +75,11 @@ class World:
     def attempt(self, name: str, kind: Kind, tally: Tally, number: int) -> None:
         """One try."""
         named = kind.named and number % kind.named_every == 1
+        allowed = kind.named_ends if named else kind.ends
         order = Order(
             code=f"{secrets.randbelow(10**8):08}",
             to=f"{self.mallory.address}:{RELAY_PORT}" if named else "",
-            seconds=min(kind.seconds, SHORT_SECONDS) if named or len(kind.ends) > 1 else kind.seconds,
+            seconds=min(kind.seconds, SHORT_SECONDS) if len(allowed) > 1 else kind.seconds,
             send_after=self._delay(kind.send_after, kind.receive_after),
             receive_after=self._delay(kind.receive_after, kind.send_after),
             types_again=number % 4 >= 2,
@@ -91,7 +92,6 @@ class World:
         tally.ends[("named: " if named else "") + "/".join(ends)] += 1
         tally.slowest = max(tally.slowest, result.seconds)
         tally.seconds += result.seconds
-        allowed = kind.named_ends if named else kind.ends
         problems = [*judge(order, result, position), *_misfits(ends, allowed)]
         tally.problems += [f"{name}, try {number} ({order}), ended {ends}: {problem}" for problem in problems]
 
