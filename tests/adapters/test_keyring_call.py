@@ -11,8 +11,10 @@ from keybatond.adapters.keyring_call import (
     OUR_BACKEND,
     REAL_BACKENDS,
     CallFailed,
+    Steady,
     backend_name,
     choose,
+    detail_of,
     may_ask,
     named,
     perform,
@@ -103,6 +105,80 @@ class SecretServiceNotAvailableException(Exception):
 def _chained(outer: Exception, cause: Exception) -> Exception:
     outer.__cause__ = cause
     return outer
+
+
+class AwayBackend(DictBackend):
+    """Its collection is away for the first `calls` of each kind: InitError with `cause` behind it."""
+
+    def __init__(self, calls: int, cause: Exception) -> None:
+        super().__init__()
+        self.left = dict.fromkeys(("get", "set", "delete"), calls)
+        self.cause = cause
+
+    def _reach(self, kind: str) -> None:
+        self.left[kind] -= 1
+        if self.left[kind] >= 0:
+            raise InitError("Failed to create the collection") from self.cause
+
+    def get_password(self, service: str, account: str) -> str | None:
+        self._reach("get")
+        return super().get_password(service, account)
+
+    def set_password(self, service: str, account: str, value: str) -> None:
+        self._reach("set")
+        super().set_password(service, account, value)
+
+    def delete_password(self, service: str, account: str) -> None:
+        self._reach("delete")
+        super().delete_password(service, account)
+
+
+def test_a_collection_that_is_away_for_a_moment_is_asked_again() -> None:
+    """Three times within a second, for each call on its own; what was there is neither doubled nor refused as taken."""
+    pauses: list[float] = []
+    kept = AwayBackend(3, SecretServiceNotAvailableException())
+    assert perform(Steady(kept, pauses.append), "probe", "id", "value") == ""
+    assert kept.left == {"get": -3, "set": -1, "delete": -1} and kept.entries == {}
+    assert len(pauses) == 9 and sum(pauses[:3]) < 1
+
+
+def test_a_collection_that_stays_away_is_unavailable() -> None:
+    """After the fourth time the keychain's own error comes out, with nothing written."""
+    pauses: list[float] = []
+    gone = AwayBackend(4, SecretServiceNotAvailableException())
+    with pytest.raises(InitError):
+        perform(Steady(gone, pauses.append), "store", "id", "value")
+    assert len(pauses) == 3 and gone.entries == {} and gone.left["set"] == 4
+
+
+def test_a_person_who_said_no_is_not_asked_again() -> None:
+    """A dismissed prompt comes as InitError too; any other failure comes out at once as well."""
+    for backend_, expected in (
+        (AwayBackend(1, LockedException()), InitError),
+        (DictBackend("keeps not"), KeyError),
+    ):
+        pauses: list[float] = []
+        with pytest.raises(expected):
+            Steady(backend_, pauses.append).delete_password("keybaton", "id")
+        assert pauses == []
+
+
+class DBusErrorResponse(Exception):
+    """Of jeepney, by its name."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__("what was sent, quoted")
+        self.name = name
+
+
+def test_a_failure_is_told_by_its_type_and_the_name_of_the_d_bus_error() -> None:
+    """Never by a text, which may quote a secret; a name that is none is left out."""
+    no_reply = DBusErrorResponse("org.freedesktop.DBus.Error.NoReply")
+    assert detail_of(_chained(InitError("s3cret"), no_reply)) == "InitError, org.freedesktop.DBus.Error.NoReply"
+    for odd in ("a b", "\x1b[31m", "é.b", 7, None, ""):
+        assert detail_of(_chained(InitError("s3cret"), DBusErrorResponse(odd))) == "InitError"
+    assert len(detail_of(_chained(InitError(), DBusErrorResponse("a." * 500 + "b")))) == 120
+    assert detail_of(_chained(InitError(), KeyError("s3cret"))) == "InitError"
 
 
 @pytest.mark.parametrize(

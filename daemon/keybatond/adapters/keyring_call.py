@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, Final
 
@@ -29,6 +31,9 @@ REAL_BACKENDS: Final = frozenset(
 OUR_BACKEND: Final = "keybaton_cli.helpers.keyring_backend"
 _SECRET_SERVICE: Final = frozenset({"keyring.backends.SecretService", "keyring.backends.libsecret"})
 _NEVER_ASKS: Final = frozenset({"keyring.backends.Windows"})
+
+_PAUSES_SECONDS: Final = (0.1, 0.2, 0.4)  # between tries to reach a keychain that answered a moment ago
+_DETAIL_MAX: Final = 120
 
 # Names of exceptions of keyring, secretstorage and Python, wherever they stand in the chain of causes.
 _LOCKED: Final = frozenset({"KeyringLocked", "LockedException", "PromptDismissedException"})
@@ -109,6 +114,42 @@ def may_ask(backend: Any) -> bool:
             return True  # making the default collection asks for its password
 
 
+class Steady:
+    """A keyring backend whose collection is asked for again when it is away for a moment, as while its file is read anew.
+
+    keyring raises InitError only where it did not reach the collection, so nothing was done and the call may be made again.
+    """
+
+    def __init__(self, backend: Any, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._backend = backend
+        self._sleep = sleep
+
+    def get_password(self, service: str, account: str) -> str | None:
+        """As keyring's."""
+        found: str | None = self._reached(self._backend.get_password, service, account)
+        return found
+
+    def set_password(self, service: str, account: str, value: str) -> None:
+        """As keyring's."""
+        self._reached(self._backend.set_password, service, account, value)
+
+    def delete_password(self, service: str, account: str) -> None:
+        """As keyring's."""
+        self._reached(self._backend.delete_password, service, account)
+
+    def _reached(self, call: Callable[..., Any], *arguments: str) -> Any:
+        from keyring.errors import InitError
+
+        for pause in _PAUSES_SECONDS:
+            try:
+                return call(*arguments)
+            except InitError as failure:
+                if reason_of(failure, False) != "KEYCHAIN_UNAVAILABLE":  # somebody was asked after all
+                    raise
+                self._sleep(pause)
+        return call(*arguments)
+
+
 def perform(backend: Any, operation: str, account: str, value: str) -> str:
     """Does one operation; returns the stored text for `load`, else "". Raises CallFailed and whatever keyring raises."""
     if operation == "load":
@@ -134,14 +175,30 @@ def perform(backend: Any, operation: str, account: str, value: str) -> str:
 
 def reason_of(failure: BaseException, asked: bool) -> str:
     """The reason that fits what keyring raised. Only `perform` says KEY_ABSENT: no exception is a definite "not there"."""
-    kinds: set[str] = set()
-    link: BaseException | None = failure
-    while link is not None:
-        kinds.update(kind.__name__ for kind in type(link).__mro__)
-        link = link.__cause__ or link.__context__
+    kinds = {kind.__name__ for link in _chain(failure) for kind in type(link).__mro__}
     if kinds & _LOCKED or (asked and "InitError" in kinds):
         return "KEYCHAIN_LOCKED"
     return "KEYCHAIN_UNAVAILABLE" if kinds & _UNAVAILABLE else "KEYCHAIN_REFUSED"
+
+
+def detail_of(failure: BaseException) -> str:
+    """The exception's type, and the name of the D-Bus error behind it where there is one; never its text.
+
+    A library's message may quote what it was given.
+    """
+    detail = type(failure).__name__
+    for link in _chain(failure):
+        name = getattr(link, "name", None) if type(link).__name__ == "DBusErrorResponse" else None
+        if isinstance(name, str) and name.isascii() and name.replace(".", "").replace("_", "").isalnum():
+            detail = f"{detail}, {name}"
+    return detail[:_DETAIL_MAX]
+
+
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = failure
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def _say(event: str, **fields: str) -> None:
@@ -161,11 +218,12 @@ def converse() -> None:
         asked = may_ask(backend)
         if asked:
             _say("asking")
-        value = perform(backend, request["operation"], request["account"], request["value"])
+        value = perform(
+            backend if asked else Steady(backend), request["operation"], request["account"], request["value"]
+        )
     except CallFailed as failure:
         _say("failed", reason=failure.reason, detail=failure.detail)
     except Exception as failure:
-        # Only the type: a library's message may quote what it was given.
-        _say("failed", reason=reason_of(failure, asked), detail=type(failure).__name__)
+        _say("failed", reason=reason_of(failure, asked), detail=detail_of(failure))
     else:
         _say("done", backend=backend_name(backend), value=value)
