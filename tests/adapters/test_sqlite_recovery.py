@@ -6,12 +6,14 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
 
-from keybaton_testing.vaults import content_hash, key, made_vault, no_progress, secret, value_of, vault_at
+from keybaton_testing.vaults import RECORD, content_hash, key, made_vault, no_progress, secret, value_of, vault_at
 from keybatond.adapters.sqlite_store import files
+from keybatond.adapters.sqlite_store.copies import Copies
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault import PutMode, VaultService
 
@@ -135,6 +137,39 @@ async def test_unfinished_files_are_removed_at_the_first_look_and_not_later(kill
     assert await vault.check(no_progress) == []  # a connection of its own
     assert running.exists()
     await vault.shutdown()
+
+
+class TestCopies:
+    """Unfinished copies in a folder that is anybody's."""
+
+    async def test_the_next_copy_to_a_folder_removes_what_a_killed_process_left_there(
+        self, killed: Path, tmp_path: Path
+    ) -> None:
+        """Under whatever name the copy was to be kept; the rest of the folder stays as it is."""
+        left = Copies(killed).new_file(tmp_path / "first backup")
+        stranger = Copies(killed.with_name("other.db")).new_file(tmp_path / "of another vault")
+        link = left.with_name(left.name[:-16] + "0" * 16)
+        link.symlink_to(stranger)
+        folder = left.with_name(left.name[:-16] + "1" * 16)
+        folder.mkdir()
+        vault = vault_at(killed)
+        await assert_whole(vault)
+        await vault.backup(str(tmp_path / "second backup"), RECORD, key(), no_progress)
+        await vault.shutdown()
+        assert set(tmp_path.iterdir()) == {
+            *(stranger, link, folder, tmp_path / "second backup"),
+            *(tmp_path / "living", tmp_path / "keybaton"),
+        }
+
+    def test_a_copy_that_is_being_made_is_left_alone(self, killed: Path, tmp_path: Path) -> None:
+        """Two backups to one folder at once do not take each other's file away."""
+        copies = Copies(killed)
+        assert len({copies.new_file(tmp_path / "backup"), copies.new_file(tmp_path / "backup")}) == 2
+        assert len(list(tmp_path.glob(".keybaton.new-*"))) == 2
+
+    def test_a_copy_is_nobody_elses_to_read(self, killed: Path, tmp_path: Path) -> None:
+        """Mode 0600 from the first instant."""
+        assert stat.S_IMODE(Copies(killed).new_file(tmp_path / "backup").stat().st_mode) == 0o600
 
 
 async def test_another_name_that_somebody_gave_the_file_stays(killed: Path) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import pytest
 
+from keybaton_api.agent.v1 import agent_pb2
+from keybaton_client.client import Client
+from keybaton_client.problem import ClientError
 from keybaton_testing import crash_restore
-from keybaton_testing.crash import REKEY_EVERY, run
+from keybaton_testing.crash import REKEY_EVERY, run, started
+from keybaton_testing.device import Device
+from keybaton_testing.processes import wait_until
 
 pytestmark = pytest.mark.e2e
 
 KILLS = 50
 RESTORE_KILLS = 20
+SLOW_BACKUP = 6000  # items whose copy takes long enough to be cut off
 
 
 def test_fifty_kills_under_load_lose_nothing() -> None:
@@ -27,3 +36,38 @@ def test_a_restore_that_is_killed_leaves_the_old_vault_or_the_new_one_and_nothin
     assert report.kills == report.undone + report.done == RESTORE_KILLS
     assert report.undone and report.done
     assert report.acknowledged > RESTORE_KILLS
+
+
+def test_a_backup_that_is_killed_leaves_nothing_once_the_next_is_made() -> None:
+    """The half-made file beside the target goes with the next backup to that folder, whatever that one's name is."""
+    with Device("crash") as device:
+        folder = device.root / "stick"
+        folder.mkdir(mode=0o700)
+
+        def back_up(name: str) -> None:
+            with Client(str(device.socket)) as client:
+                for _ in client.agent.backup_vault(str(folder / name), b"passphrase of the backup"):
+                    pass
+
+        def until_stranded() -> None:
+            with contextlib.suppress(ClientError):
+                back_up("monday")
+
+        with started(device) as agent:
+            with Client(str(device.socket)) as client:
+                client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, b"passphrase of the vault")
+                for first in range(0, SLOW_BACKUP, 1000):
+                    items = [crash_restore.plain(f"item {first + number}", b"v" * 1000) for number in range(1000)]
+                    client.vault.batch_put(items)
+            thread = threading.Thread(target=until_stranded)
+            thread.start()
+            wait_until(lambda: any(path.stat().st_size for path in folder.iterdir()), "the copy is being written")
+            agent.process.kill()
+            thread.join()
+        (left,) = folder.iterdir()
+        assert left.name != "monday"
+        with started(device):
+            with Client(str(device.socket)) as client:
+                client.agent.unlock(b"passphrase of the vault")
+            back_up("tuesday")
+        assert [path.name for path in folder.iterdir()] == ["tuesday"]

@@ -136,7 +136,11 @@ def make_folder(path: Path) -> None:
 
 def new_file(beside: Path) -> Path:
     """An empty file of mode 0600 with a temporary name in the folder of `beside`."""
-    path = beside.with_name(f".{beside.name}.new-{os.urandom(8).hex()}")
+    return make_empty(beside.with_name(f".{beside.name}.new-{os.urandom(8).hex()}"))
+
+
+def make_empty(path: Path) -> Path:
+    """`path`, made as an empty file of mode 0600; FileExistsError."""
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
     os.close(os.open(path, flags, FILE_MODE))
     return path

@@ -11,6 +11,7 @@ from typing import Final, TypeVar, cast
 
 from keybatond.adapters.sqlite_store import files, schema
 from keybatond.adapters.sqlite_store.committer import Committer, Job, Outcome
+from keybatond.adapters.sqlite_store.copies import Copies
 from keybatond.adapters.sqlite_store.failures import translate, translated
 from keybatond.adapters.sqlite_store.rows import RowReader, RowWriter
 from keybatond.errors import KeybatonError, Reason
@@ -30,6 +31,7 @@ class SqliteStore:
         self._path = path
         self._exposed = exposed
         self._committer = Committer(self._connect_writer)
+        self._copies = Copies(path)
         self._reading: sqlite3.Connection | None = None
         self._reader: RowReader | None = None
         self._tidied = False  # what a killed process left was looked for
@@ -262,7 +264,7 @@ class SqliteStore:
 
         def copy(reader: VaultReader) -> T:
             try:
-                new = files.new_file(path)
+                new = self._copies.new_file(path)
             except OSError as error:  # the vault's own folder is not what is wrong
                 failure = translate(error)
                 raise KeybatonError(failure.reason, folder=str(path.parent), **failure.data) from None
