@@ -343,6 +343,23 @@ def test_what_is_unusual_is_left_to_click(
     assert hot.run(arguments) is None
 
 
+@both_forms
+def test_a_pattern_that_never_ends_is_told_within_a_second(place: Place, bare: bool) -> None:
+    """A project's file may come from anybody; what the pattern costs is the processor's time, not that of a busy machine."""
+    place.held.values["default"] = {"T_A": b"a" * 40 + b"b"}
+    place.toml('[schema.T_A]\npattern = "(a+)+$"\n')
+    before = os.times()
+    done = place.run("--", "echo", "started", bare=bare)
+    after = os.times()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "T_A takes too long to hold against its pattern" in done.stderr
+    assert "(a+)+$" in done.stderr
+    assert after.children_user + after.children_system - before.children_user - before.children_system < (
+        1 if bare else 2
+    )
+    assert place.run("--no-check", "--", "echo", "started", bare=bare).stdout == "started\n"
+
+
 # Runs the command up to the exec, and prints the loaded modules in its place.
 _LISTING = """
 import posix, sys

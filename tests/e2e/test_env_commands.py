@@ -197,6 +197,19 @@ def test_what_fits_the_schema_passes(project: Project) -> None:
     assert project.keybaton("env", "example").stdout == "# required\nA=\n# format: port\nPORT=80\nB=\n"
 
 
+def test_patterns_are_held_against_every_environment(project: Project) -> None:
+    """In a process of their own, beside an open connection to the agent; one that takes too long is a finding."""
+    toml = project.folder / "keybaton.toml"
+    toml.write_text(toml.read_text() + '[schema.A]\npattern = "[a-z]+"\n[schema.B]\npattern = "(t+w+o+|x)+"\n')
+    checked = project.keybaton("env", "check")
+    assert (checked.stdout, checked.stderr) == ("2 environments: everything fits the schema.\n", "")
+    toml.write_text(toml.read_text().replace("(t+w+o+|x)+", "(x+)+$"))
+    project.keybaton("env", "set", "B", stdin="x" * 40 + "y")
+    slow = project.keybaton("env", "check", ok=False)
+    assert (slow.returncode, slow.stderr) == (1, "")
+    assert slow.stdout.startswith("default: B takes too long to hold against its pattern")
+
+
 def test_environments_and_projects_are_listed_made_and_removed(project: Project) -> None:
     """Without a terminal nothing is removed unless --yes."""
     project.keybaton("env", "envs", "--create", "empty")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from keybaton_cli.failure import Failure
-from keybaton_cli.project.schema import Rule, check
+from keybaton_cli.project.schema import Checked, Rule, check, defaults
 
 _NAMED = 5  # variables in a hint; of more the message alone has the names
 
@@ -27,8 +27,8 @@ def checked_defaults(
     for name in rules:
         if name in os.environ and (not override or name not in effective):
             effective[name] = os.environ[name]
-    checked = check(rules, effective)
-    if checked.findings and not no_check:
+    checked = Checked((), defaults(rules, effective)) if no_check else check(rules, effective)
+    if checked.findings:
         names = " ".join(finding.name for finding in checked.findings) if len(checked.findings) <= _NAMED else "NAME…"
         raise Failure(
             "INVALID_ARGUMENT",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from keybaton_cli.project.schema import FORMATS, Rule
+from keybaton_cli.project.schema import FORMATS, Rule, problems
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,9 +105,9 @@ class _Reader:
         at = 0
         inside = table == ""
         for number, line in enumerate(self.lines, 1):
-            header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
-            if header:
-                inside = header[1].replace('"', "").replace(" ", "") == table
+            header, closed, _ = line.lstrip().lstrip("[").partition("]")
+            if closed and line.lstrip().startswith("["):
+                inside = header.replace('"', "").replace(" ", "") == table
                 at = number if inside else at
             elif inside and key and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
                 return number
@@ -147,7 +147,28 @@ class _Reader:
     def rules(self, table: object) -> dict[str, Rule]:
         if not isinstance(table, dict):
             raise self.refuse("expected [schema.NAME] tables", key="schema")
-        return {name: self.rule(name, content) for name, content in table.items()}
+        rules = {name: self.rule(name, content) for name, content in table.items()}
+        self.patterns([rule for rule in rules.values() if rule.pattern is not None])
+        preset = [(rule, rule.default) for rule in rules.values() if rule.default is not None]
+        for (rule, _), problem in zip(preset, problems(preset), strict=True):
+            if problem is not None:
+                at = f"schema.{rule.name}"
+                raise self.refuse(f"the default of [{at}] {problem}", table=at, key="default")
+        return rules
+
+    def patterns(self, rules: Sequence[Rule]) -> None:
+        """Refuses what is no regular expression, or takes too long to read."""
+        if not rules:
+            return
+        from keybaton_cli.project.matching import matched  # few have such a rule, and a program's start waits for it
+
+        answers = matched([(str(rule.pattern), None) for rule in rules])
+        for at, rule in enumerate(rules):
+            answer = answers[at] if at < len(answers) else "it takes too long to read"
+            if answer is not True:
+                table = f"schema.{rule.name}"
+                problem = f"expected pattern in [{table}] to be a regular expression: {answer}"
+                raise self.refuse(problem, table=table, key="pattern")
 
     def rule(self, name: str, content: object) -> Rule:
         table = f"schema.{name}"
@@ -179,17 +200,11 @@ class _Reader:
             raise self.refuse(
                 f"expected format in [{table}] to be one of {', '.join(FORMATS)}", table=table, key="format"
             )
-        try:
-            compiled = re.compile(str(pattern)) if pattern is not None else None
-        except (re.error, RecursionError, OverflowError) as error:
-            raise self.refuse(
-                f"expected pattern in [{table}] to be a regular expression: {error}", table=table, key="pattern"
-            ) from None
         rule = Rule(
             name,
             required=bool(required),
             format=format_ if isinstance(format_, str) else None,
-            pattern=compiled,
+            pattern=pattern if isinstance(pattern, str) else None,
             enum=tuple(enum),
             default=default if isinstance(default, str) else None,
             secret=not client if secret is None else bool(secret),
@@ -200,10 +215,8 @@ class _Reader:
             raise self.refuse(
                 f"[{table}] is both secret and client: a browser bundle is public", table=table, key="client"
             )
-        if rule.default is not None:
-            problem = rule.problem(rule.default) if rule.default else "is empty"
-            if problem is not None:
-                raise self.refuse(f"the default of [{table}] {problem}", table=table, key="default")
+        if rule.default == "":
+            raise self.refuse(f"the default of [{table}] is empty", table=table, key="default")
         return rule
 
 

@@ -7,7 +7,7 @@ enumeration.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,6 +56,9 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
 
 
+_SLOW = "takes too long to hold against its pattern, in which no repeat may stand within a repeat"
+
+
 class Format(NamedTuple):
     """A named form of value and the words for it."""
 
@@ -80,22 +83,12 @@ class Rule(NamedTuple):
     name: str
     required: bool = False
     format: str | None = None
-    pattern: re.Pattern[str] | None = None
+    pattern: str | None = None
     enum: tuple[str, ...] = ()
     default: str | None = None
     secret: bool = True
     client: bool = False
     description: str = ""
-
-    def problem(self, value: str) -> str | None:
-        """Why a non-empty `value` does not fit, in words that may follow the name; None when it does."""
-        if self.format is not None and not FORMATS[self.format].accepts(value):
-            return f"is not {FORMATS[self.format].words}"
-        if self.pattern is not None and not self.pattern.fullmatch(value):
-            return f"does not match the pattern {self.pattern.pattern}"
-        if self.enum and value not in self.enum:
-            return "is not one of " + ", ".join(self.enum)
-        return None
 
 
 class Finding(NamedTuple):
@@ -117,21 +110,52 @@ class Checked(NamedTuple):
     defaults: Mapping[str, str] = MappingProxyType({})
 
 
+def problems(pairs: Sequence[tuple[Rule, str]]) -> list[str | None]:
+    """Why each non-empty value does not fit its rule, in words that may follow the name; None where it does."""
+    found: list[str | None] = [
+        None if rule.format is None or FORMATS[rule.format].accepts(value) else f"is not {FORMATS[rule.format].words}"
+        for rule, value in pairs
+    ]
+    patterned = [
+        (at, rule.name, rule.pattern, value)
+        for at, (rule, value) in enumerate(pairs)
+        if rule.pattern is not None and found[at] is None
+    ]
+    if patterned:
+        from keybaton_cli.project.matching import matched  # as above
+
+        answers = matched([(pattern, value) for _, _, pattern, value in patterned])
+        for (at, _, pattern, _), answer in zip(patterned, answers, strict=False):
+            if answer is not True:
+                found[at] = f"does not match the pattern {pattern}"
+        slow = patterned[len(answers) :]
+        for at, name, pattern, _ in slow:
+            known = name == slow[0][1]
+            found[at] = (
+                f"{_SLOW}: {pattern}" if known else f"was not held against its pattern: that of {slow[0][1]} is slow"
+            )
+    for at, (rule, value) in enumerate(pairs):
+        if found[at] is None and rule.enum and value not in rule.enum:
+            found[at] = "is not one of " + ", ".join(rule.enum)
+    return found
+
+
 def check(rules: Mapping[str, Rule], values: Mapping[str, str]) -> Checked:
     """Holds `values` against `rules`. Variables without a rule are free."""
     findings = []
-    defaults = {}
+    present = [(rule, values[rule.name]) for rule in rules.values() if values.get(rule.name)]
+    fits = dict(zip((rule.name for rule, _ in present), problems(present), strict=True))
     for rule in rules.values():
-        value = values.get(rule.name, "")
-        if not value:
-            if rule.default is not None:
-                defaults[rule.name] = rule.default
-            elif rule.required:
-                findings.append(
-                    Finding(rule.name, "is required and " + ("empty" if rule.name in values else "not set"))
-                )
-            continue
-        problem = rule.problem(value)
+        problem = fits.get(rule.name)
         if problem is not None:
-            findings.append(Finding(rule.name, problem, None if rule.secret else value))
-    return Checked(tuple(findings), defaults)
+            findings.append(Finding(rule.name, problem, None if rule.secret else values[rule.name]))
+        elif rule.name not in fits and rule.required and rule.default is None:
+            findings.append(Finding(rule.name, "is required and " + ("empty" if rule.name in values else "not set")))
+    return Checked(tuple(findings), defaults(rules, values))
+
+
+def defaults(rules: Mapping[str, Rule], values: Mapping[str, str]) -> dict[str, str]:
+    """What steps in for variables that are missing or empty."""
+    return {
+        rule.name: rule.default for rule in rules.values() if rule.default is not None and not values.get(rule.name)
+    }

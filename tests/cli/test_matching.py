@@ -1,0 +1,107 @@
+"""A project's patterns: what matches, and that none of them holds a command up, whatever it is and however it is written."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from keybaton_cli.project import file, schema
+from keybaton_cli.project.matching import matched
+
+VAULT = "0123456789abcdef0123456789abcdef"
+SECONDS = 5.0  # of the clock, which on a busy machine goes on without us; without a bound each of these takes hours
+SLOW = ("(a+)+$", "a" * 40 + "b")
+
+
+def rules(text: str) -> dict[str, schema.Rule]:
+    """The schema of a text."""
+    return dict(file.parse("keybaton.toml", f'vault = "{VAULT}"\n{text}'.encode()).rules)
+
+
+def test_the_whole_text_has_to_match() -> None:
+    """One answer for each pair, in their order; without a text only whether the pattern is one."""
+    assert matched([]) == []
+    assert matched([("a+", "aa"), ("a+", "aab"), ("", "x"), ("[", None), ("(?=a).b?", "ab"), ("ä", None)]) == [
+        True,
+        False,
+        False,
+        "unterminated character set at position 0",
+        True,
+        True,
+    ]
+    assert matched([("(?P<a\n>x)", "x"), ("a", "a")]) == [
+        r"bad character in group name 'a\n' at position 4 (line 1, column 5)",
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        SLOW,
+        ("(a|a)*b", "a" * 60),
+        (".*.*.*.*.*.*x", "a" * 5_000),
+        # Inner loops of the engine that look at nothing but their text for seconds.
+        (
+            "[" + "".join(map(chr, range(0x10000, 0x10000 + 40_000, 2))) + "]*" * 1 + "x",
+            chr(0x10000 + 39_998) * 200_000,
+        ),
+        # What takes its time to be read, before any text is looked at.
+        ("(?i:[\x00-\U0010ffff])" * 2_000, None),
+    ],
+    ids=["nested", "alternatives", "many", "one-loop", "reading"],
+)
+def test_what_takes_too_long_is_ended(pattern: str, text: str | None) -> None:
+    """It and what follows have no answer; what came before has."""
+    begun = time.monotonic()
+    assert matched([("a", "a"), (pattern, text), ("a", "a")]) == [True]
+    assert time.monotonic() - begun < SECONDS
+
+
+def test_the_clock_of_a_pattern_runs_whatever_was_inherited() -> None:
+    """SIGPROF ignored and blocked by whoever started the command, and SIGCHLD ignored."""
+    before = signal.signal(signal.SIGPROF, signal.SIG_IGN), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
+    try:
+        assert matched([("a", "a"), SLOW]) == [True]
+        assert signal.SIGPROF in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        signal.signal(signal.SIGPROF, before[0])
+        signal.signal(signal.SIGCHLD, before[1])
+
+
+def test_the_finding_names_the_slow_pattern_and_what_was_not_looked_at() -> None:
+    """The others are judged as ever, and an enumeration is not asked of what has a finding."""
+    read = rules(
+        '[schema.A]\npattern = "a"\n[schema.B]\npattern = "(a+)+$"\nenum = ["x"]\n[schema.C]\npattern = "c"\n'
+        '[schema.D]\nformat = "port"\npattern = "8.*"\n[schema.E]\nenum = ["e"]\n'
+    )
+    findings = schema.check(read, {"A": "b", "B": SLOW[1], "C": "c", "D": "x", "E": "f"}).findings
+    assert {finding.name: finding.problem for finding in findings} == {
+        "A": "does not match the pattern a",
+        "B": "takes too long to hold against its pattern, in which no repeat may stand within a repeat: (a+)+$",
+        "C": "was not held against its pattern: that of B is slow",
+        "D": "is not a port from 1 to 65535",
+        "E": "is not one of e",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (f'[schema.A]\npattern = "(a+)+$"\ndefault = "{SLOW[1]}"\n', 4, "the default of [schema.A] takes too long"),
+        (r"[schema.A]" + "\n" + r'pattern = "' + r"(?i:[\u0000-\U0010ffff])" * 2_000 + '"\n', 3, "too long to read"),
+        ('name = 1\n[schema.A]\ndescription = """\n[' + " " * 100_000 + '\n"""\n', 2, "expected name to be text"),
+    ],
+    ids=["default", "pattern", "header"],
+)
+def test_a_file_is_refused_in_time(text: str, line: int, words: str) -> None:
+    """Also where its line is looked for among long ones."""
+    begun = time.monotonic()
+    with pytest.raises(file.ProjectRefused, match=rf"^keybaton\.toml:{line}: ") as refused:
+        rules(text)
+    assert time.monotonic() - begun < SECONDS
+    assert words in str(refused.value)
