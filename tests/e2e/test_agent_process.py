@@ -18,7 +18,7 @@ import pytest
 from keybaton_api.agent.v1 import agent_pb2, common_pb2, share_pb2
 from keybaton_client.client import Client
 from keybaton_client.problem import ClientError
-from keybaton_client.requests import GET_ITEM, LIST_ITEMS
+from keybaton_client.requests import GET_ENVIRONMENT, GET_ITEM, LIST_ITEMS
 from keybaton_client.unary import connect
 from keybaton_testing.device import Device
 from keybaton_testing.processes import process_exists, wait_until
@@ -350,7 +350,7 @@ def test_a_garbled_request_is_refused_as_such(device: Device) -> None:
     """Those methods that take bytes and decode them themselves say what is wrong, as gRPC would; the agent goes on."""
     with started(device) as client:
         client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, PASSPHRASE)
-        for method in (GET_ITEM, LIST_ITEMS):
+        for method in (GET_ITEM, LIST_ITEMS, GET_ENVIRONMENT):
             with pytest.raises(ClientError) as caught:
                 connect(str(device.socket), 10).call(method, b"\x0a\xff", 10)
             assert caught.value.reason == "INVALID_ARGUMENT"

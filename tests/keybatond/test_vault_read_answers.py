@@ -78,9 +78,9 @@ async def test_no_value_lies_open_among_the_kept_answers(vault: VaultService, re
     padded = b"a" * (READ_MAX_BYTES + 1)
     vault._opened().read_answers.keep(padded, b"small", [vault.get(secret("a").ref)])
     assert vault._opened().read_answers.get(padded) is None
-    kept = vault._opened().read_answers._kept
+    kept = vault._opened().read_answers._answers._kept
     assert set(kept) == {b"a", b"b"}
-    assert not any(b"hush" in entry.sealed for entry in kept.values())
+    assert not any(b"hush" in sealed.answer for (sealed, _) in kept.values())
     kept[b"a"], kept[b"b"] = kept[b"b"], kept[b"a"]
     with pytest.raises(KeybatonError) as caught:
         reader.ask("a")
@@ -116,7 +116,7 @@ async def test_nothing_is_left_after_a_lock(vault: VaultService, reader: Reader)
     answers = vault._opened().read_answers
     held = answers._seal._key.reveal_view()
     vault.close()
-    assert answers._kept == {}
+    assert answers._answers._kept == {}
     assert bytes(held) == bytes(len(held))
     with pytest.raises(KeybatonError) as caught:
         reader.ask("a")
@@ -152,7 +152,7 @@ async def test_few_and_small_answers_are_kept(vault: VaultService, reader: Reade
     reader.ask("a")
     for number in range(READS_MAX):
         reader.ask(f"n{number}")
-    kept = vault._opened().read_answers._kept
+    kept = vault._opened().read_answers._answers._kept
     assert list(kept) == [f"n{number}".encode() for number in range(READS_MAX)]
 
 
