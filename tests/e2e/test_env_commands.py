@@ -210,6 +210,32 @@ def test_patterns_are_held_against_every_environment(project: Project) -> None:
     assert slow.stdout.startswith("default: B takes too long to hold against its pattern")
 
 
+def test_what_does_not_fit_the_schema_is_stored_and_told(project: Project) -> None:
+    """By every command that stores; values of secrets in no text, and nothing of variables that are not stored now."""
+    toml = project.folder / "keybaton.toml"
+    toml.write_text(
+        toml.read_text()
+        + '[schema.A]\npattern = "[a-z]+"\n[schema.B]\nrequired = true\n[schema.NEVER]\nrequired = true\n'
+    )
+    done = project.keybaton("env", "set", "A", stdin="UPPER")
+    assert done.stdout == "Set in default: 1 changed.\n"
+    assert done.stderr.startswith("warning: A does not match the pattern [a-z]+: `keybaton run` does not start")
+    assert len(done.stderr.splitlines()) == 1
+    assert "UPPER" not in done.stderr
+    assert project.keybaton("run", "--", "true", ok=False).returncode == 2
+    finding = {"name": "A", "problem": "does not match the pattern [a-z]+"}
+    assert json.loads(project.keybaton("env", "set", "A", "--json", stdin="LOUD").stdout)["findings"] == [finding]
+    imported = project.keybaton("env", "import", "-", "--json", stdin="A=X\nB=\nC=free\n")
+    assert json.loads(imported.stdout)["findings"] == [finding, {"name": "B", "problem": "is required and empty"}]
+    assert imported.stderr.count("warning: ") == 2
+    copied = project.keybaton("env", "copy", "default", "staging", "A", "--replace", "--json")
+    assert json.loads(copied.stdout)["findings"] == [finding]
+    assert "with staging until it fits" in copied.stderr
+    fits = project.keybaton("env", "set", "A", "--json", stdin="fits")
+    assert (json.loads(fits.stdout)["findings"], fits.stderr) == ([], "")
+    assert values(project, "default") == {"A": "fits", "B": "", "C": "free"}
+
+
 def test_environments_and_projects_are_listed_made_and_removed(project: Project) -> None:
     """Without a terminal nothing is removed unless --yes."""
     project.keybaton("env", "envs", "--create", "empty")

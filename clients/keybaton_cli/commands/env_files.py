@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from keybaton_cli import output, prompts, whole_file
-from keybaton_cli.commands.env_values import creatable, create_option, env_option
+from keybaton_cli.commands.env_values import creatable, create_option, env_option, told_misfits
 from keybaton_cli.dotenv import reading, writing
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
@@ -111,8 +111,10 @@ def import_file(
     if not dry_run:
         encoded = {name: value.encode() for name, value in values.items()}
         app.client().environments.change(where.project.vault, where.environment, encoded, create=create)
+    findings = told_misfits(where, values)
     if app.json:
-        output.document({"environment": where.environment, "created": new, "changed": changed, "dryRun": dry_run})
+        told = {"environment": where.environment, "created": new, "changed": changed, "dryRun": dry_run}
+        output.document(told | {"findings": findings})
         return
     verb = "Would import" if dry_run else "Imported"
     output.say(f"{verb} into {where.environment}: {len(new)} new, {len(changed)} changed, {len(values)} in all.")

@@ -15,6 +15,7 @@ from keybaton_cli.completion import complete_environment, complete_variable
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
 from keybaton_cli.project.context import Place, place
+from keybaton_cli.project.schema import misfits
 from keybaton_cli.values import from_stdin, read_descriptor, stdin_is_piped, without_newline
 from keybaton_cli.versions import bring_back
 from keybaton_client.problem import ClientError
@@ -50,6 +51,16 @@ def creatable() -> Iterator[None]:
         raise Failure(error.reason, error.message, hint, dict(error.data)) from None
 
 
+def told_misfits(where: Place, values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Warns of stored values that the project's schema refuses. Returns the same for a JSON document."""
+    findings = misfits(where.project.rules, values)
+    for finding in findings:
+        output.warn(
+            f"{output.printable(str(finding))}: `keybaton run` does not start with {where.environment} until it fits"
+        )
+    return [{"name": finding.name, "problem": finding.problem} for finding in findings]
+
+
 @command(
     "set",
     examples=(
@@ -67,7 +78,11 @@ def creatable() -> Iterator[None]:
 def set_variables(
     app: App, names: Sequence[str], environment: str | None, create: bool, path: str | None, value_fd: int | None
 ) -> None:
-    """Set variables. A value comes from a prompt, standard input, a file or a descriptor; NAME=VALUE works with a warning."""
+    """Set variables.
+
+    A value comes from a prompt, standard input, a file or a descriptor; NAME=VALUE works with a warning. What does not fit
+    the schema of keybaton.toml is stored, and told.
+    """
     where = place(app, environment)
     assigned = dict(name.split("=", 1) for name in names if "=" in name)
     asked = [name for name in names if "=" not in name]
@@ -95,6 +110,7 @@ def set_variables(
             values[name] = asker.hidden(f"{output.printable(name)}:").encode()
     with creatable():
         done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
+    findings = told_misfits(where, {name: value.decode() for name, value in values.items()})
     if app.json:
         output.document(
             {
@@ -102,6 +118,7 @@ def set_variables(
                 "created": done.created,
                 "changed": done.changed,
                 "unchanged": done.unchanged,
+                "findings": findings,
             }
         )
         return
@@ -280,8 +297,10 @@ def copy(app: App, source: str, target: str, names: Sequence[str], create: bool,
     values = {name: value.encode() for name, value in chosen.items()}
     with creatable():
         done = app.client().environments.change(where.project.vault, where.environment, values, create=create)
+    findings = told_misfits(where, chosen)
     if app.json:
-        output.document({"environment": where.environment, "created": done.created, "changed": done.changed})
+        told = {"environment": where.environment, "created": done.created, "changed": done.changed}
+        output.document(told | {"findings": findings})
     else:
         output.say(f"Copied to {where.environment}: {done.created} new, {done.changed} changed.")
 

@@ -154,6 +154,11 @@ def check(rules: Mapping[str, Rule], values: Mapping[str, str]) -> Checked:
     return Checked(tuple(findings), defaults(rules, values))
 
 
+def misfits(rules: Mapping[str, Rule], values: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Which of `values` do not fit; what is required and not among them is no matter."""
+    return check({name: rules[name] for name in values if name in rules}, values).findings
+
+
 def defaults(rules: Mapping[str, Rule], values: Mapping[str, str]) -> dict[str, str]:
     """What steps in for variables that are missing or empty."""
     return {
