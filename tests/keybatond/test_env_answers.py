@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from keybaton_core.items import Item
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_machine import FakeEntropy
 from keybaton_testing.leaks import found_in
-from keybaton_testing.vaults import OTHER_KEY, OTHER_RECORD, RECORD, key, made_vault, no_progress, secret, variable
+from keybaton_testing.vaults import OTHER_KEY, OTHER_RECORD, RECORD, key, no_progress, secret, variable
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.env_service import EnvServicer
 from keybatond.rpc.vault_service import VaultServicer
@@ -78,13 +78,11 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+async def shop(vault: VaultService) -> Shop:
     """Of an open vault."""
-    vault = await made_vault(tmp_path / "keybaton" / "vault.db")
     shop = Shop(vault)
     await shop.fill()
-    yield shop
-    await vault.shutdown()
+    return shop
 
 
 async def test_the_second_answer_needs_no_row(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

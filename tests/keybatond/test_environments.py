@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from keybaton_core.items import EnvBody, Item, ItemKind, ItemRef
 from keybaton_core.secret import SecretBytes
-from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.fake_machine import FakeEntropy
-from keybatond.adapters.sqlite_store import SqliteStore
 from keybatond.errors import KeybatonError, Reason
-from keybatond.ports import KeyRecord, KeystoreKind
 from keybatond.services.environments import CHANGES_MAX, VARIABLES_MAX, EnvironmentService, Project
 from keybatond.services.vault import VaultService
-
-
-@pytest.fixture
-async def vault(tmp_path: Path) -> AsyncIterator[VaultService]:
-    """An open, empty vault on disk."""
-    service = VaultService(SqliteStore(tmp_path / "vault.db"), clock=FakeClock(), entropy=FakeEntropy())
-    await service.create(KeyRecord(KeystoreKind.PASSPHRASE, "0" * 32, b"-"), SecretBytes(bytes(32)))
-    yield service
-    service.close()
 
 
 @pytest.fixture

@@ -10,22 +10,12 @@ from keybaton_core.announcements import Offer, Receiver, Seek, format_receiver, 
 from keybaton_testing.fake_clock import simulate
 from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
 from keybaton_testing.fake_network import FakeEndpoint
-from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of
+from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of, reason
 from keybatond.errors import ShareFailed
 from keybatond.network_ports import Address
 from keybatond.services.share_session import Ending, ReceiveJob, SendJob, State
 
 SAVED = Ending(State.SAVED)
-
-
-@pytest.fixture
-def lan() -> Lan:
-    return Lan()
-
-
-def reason(outcome: Ending | ShareFailed) -> str:
-    assert isinstance(outcome, ShareFailed), outcome
-    return outcome.reason.value
 
 
 def test_lost_datagrams_only_cost_time(lan: Lan) -> None:

@@ -11,21 +11,11 @@ from keybaton_core.payload import Payload, SecretPart
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_clock import simulate
 from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
-from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of
+from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of, reason
 from keybatond.errors import ShareFailed, ShareReason
 from keybatond.services.share_session import Ending, ReceiveJob, SendJob, State
 
 SAVED = Ending(State.SAVED)
-
-
-@pytest.fixture
-def lan() -> Lan:
-    return Lan()
-
-
-def reason(outcome: Ending | ShareFailed) -> str:
-    assert isinstance(outcome, ShareFailed), outcome
-    return outcome.reason.value
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from keybaton_core.items import Item
-from keybaton_testing.share_world import FRESH, SECRET, World, forever, offering, plain, refusal
+from keybaton_testing.share_world import FRESH, SECRET, World, forever, offering, refusal
 from keybatond.errors import Reason, ShareFailed, ShareReason
 from keybatond.services.share_session import (
     ENDED,
@@ -21,17 +19,6 @@ from keybatond.services.share_session import (
     State,
 )
 from keybatond.services.share_view import ReviewDecision, StartReceive, StartSend
-from keybatond.services.vault_types import Change, PutMode
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    await world.vault.apply([Change(Item(SECRET, plain("hush")), PutMode.CREATE)])
-    yield world
-    closing = asyncio.ensure_future(world.shares.close())
-    await world.clock.advance(10)
-    await closing
 
 
 async def test_a_review_that_nobody_decides_expires(world: World) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from keybaton_core.items import DatabaseBody, Item, ItemKind, ItemRef
+from keybaton_core.items import DatabaseBody, ItemKind, ItemRef
 from keybaton_core.payload import DatabasePart, Payload
 from keybaton_testing.fake_vault import FakeVault
 from keybaton_testing.share_world import (
@@ -29,17 +28,7 @@ from keybatond.services.share_session import (
     State,
 )
 from keybatond.services.share_view import ConflictChoice, ReviewDecision, StartReceive, StartSend
-from keybatond.services.vault_types import Change, PutMode
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    await world.vault.apply([Change(Item(SECRET, plain("hush")), PutMode.CREATE)])
-    yield world
-    closing = asyncio.ensure_future(world.shares.close())
-    await world.clock.advance(10)
-    await closing
+from keybatond.services.vault_types import Change
 
 
 async def test_an_accepted_payload_is_stored_and_the_session_ends(world: World) -> None:

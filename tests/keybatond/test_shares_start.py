@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -30,16 +29,6 @@ from keybatond.services.share_session import (
 )
 from keybatond.services.share_view import StartReceive, StartSend
 from keybatond.services.vault_types import Change, PutMode
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    await world.vault.apply([Change(Item(SECRET, plain("hush")), PutMode.CREATE)])
-    yield world
-    closing = asyncio.ensure_future(world.shares.close())
-    await world.clock.advance(10)
-    await closing
 
 
 async def test_a_send_shows_its_code_and_what_it_carries(world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -12,7 +10,7 @@ from keybaton_core.items import Item, ItemKind, ItemRef, SecretBody
 from keybaton_core.secret import SecretBytes
 from keybaton_core.ssh_agent import FAILURE, string, take_string
 from keybaton_core.ssh_signing import public_blob
-from keybaton_testing.vaults import made_vault, secret
+from keybaton_testing.vaults import secret
 from keybatond.services.ssh_keys import SshKeys
 from keybatond.services.vault import PutMode, VaultService
 
@@ -46,11 +44,6 @@ class Key:
 
     def request(self, data: bytes = b"data") -> bytes:
         return b"\x0d" + string(self.blob) + string(data) + bytes(4)
-
-
-@pytest.fixture
-async def vault(tmp_path: Path) -> VaultService:
-    return await made_vault(tmp_path / "vault.db")
 
 
 def served(vault: VaultService) -> tuple[SshKeys, Events, list[int]]:

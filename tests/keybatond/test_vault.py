@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from keybaton_core.items import Item, ItemKind, ItemRef, SecretBody
 from keybaton_core.secret import SecretBytes
-from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.vault_contract import ShareVaultContract
 from keybaton_testing.vaults import (
     database,
-    made_vault,
+    names,
+    refusal,
     secret,
     value_of,
     variable,
@@ -23,41 +21,6 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault import Change, PutMode, VaultService
 
 CREATE, REPLACE, UPSERT = PutMode.CREATE, PutMode.REPLACE, PutMode.UPSERT
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the vault lies; its folder is not there yet."""
-    return tmp_path / "keybaton" / "vault.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """The vault's clock."""
-    return FakeClock()
-
-
-@pytest.fixture
-async def vault(path: Path, clock: FakeClock) -> AsyncIterator[VaultService]:
-    """Open and empty."""
-    vault = await made_vault(path, clock)
-    yield vault
-    await vault.shutdown()
-
-
-def refusal(caught: pytest.ExceptionInfo[KeybatonError]) -> Reason:
-    """The reason of an expected failure."""
-    return caught.value.reason
-
-
-def names(vault: VaultService, *args: object, **kwargs: object) -> list[str]:
-    """Every name that a list shows, page after page."""
-    found, token = [], ""
-    while True:
-        page, token = vault.list(*args, **kwargs, page_token=token)  # type: ignore[arg-type]
-        found += [summary.ref.name for summary in page]
-        if not token:
-            return found
 
 
 class TestRealVault(ShareVaultContract):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from keybaton_core.items import ItemKind, ItemSummary
-from keybaton_testing.vaults import OTHER_KEY, OTHER_RECORD, RECORD, key, made_vault, no_progress, secret
+from keybaton_testing.vaults import OTHER_KEY, OTHER_RECORD, RECORD, key, no_progress, secret
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault import PutMode, VaultService
 from keybatond.services.vault_answers import ANSWERS_MAX, ANSWERS_MAX_BYTES, ListAnswers
@@ -26,12 +25,10 @@ class Encoder:
 
 
 @pytest.fixture
-async def vault(tmp_path: Path) -> AsyncIterator[VaultService]:
-    """Open, with three secrets."""
-    vault = await made_vault(tmp_path / "keybaton" / "vault.db")
+async def vault(vault: VaultService) -> VaultService:
+    """With three secrets."""
     await vault.batch_put([secret(name) for name in "abc"], PutMode.CREATE)
-    yield vault
-    await vault.shutdown()
+    return vault
 
 
 async def test_the_same_question_is_answered_once(vault: VaultService) -> None:

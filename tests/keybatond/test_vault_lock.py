@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.vaults import (
     OTHER_KEY,
     key,
-    made_vault,
     opened_vault,
+    refusal,
     secret,
     value_of,
     vault_at,
@@ -24,31 +23,6 @@ from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, READS_TOG
 from keybatond.services.vault_transaction import READ_BATCHES_KEPT
 
 CREATE = PutMode.CREATE
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the vault lies; its folder is not there yet."""
-    return tmp_path / "keybaton" / "vault.db"
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """The vault's clock."""
-    return FakeClock()
-
-
-@pytest.fixture
-async def vault(path: Path, clock: FakeClock) -> AsyncIterator[VaultService]:
-    """Open and empty."""
-    vault = await made_vault(path, clock)
-    yield vault
-    await vault.shutdown()
-
-
-def refusal(caught: pytest.ExceptionInfo[KeybatonError]) -> Reason:
-    """The reason of an expected failure."""
-    return caught.value.reason
 
 
 class TestLock:

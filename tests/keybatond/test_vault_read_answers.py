@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from keybaton_testing.vaults import (
     RECORD,
     database,
     key,
-    made_vault,
     no_progress,
     secret,
     value_of,
@@ -46,12 +44,10 @@ class Reader:
 
 
 @pytest.fixture
-async def vault(tmp_path: Path) -> AsyncIterator[VaultService]:
-    """Open, with two secrets."""
-    vault = await made_vault(tmp_path / "keybaton" / "vault.db")
+async def vault(vault: VaultService) -> VaultService:
+    """With two secrets."""
     await vault.batch_put([secret("a", "hush a"), secret("b", "hush b")], PutMode.CREATE)
-    yield vault
-    await vault.shutdown()
+    return vault
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from keybaton_testing.vaults import (
     OTHER_KEY,
     OTHER_RECORD,
     key,
-    made_vault,
     no_progress,
     opened_vault,
     secret,
@@ -37,18 +35,10 @@ from keybatond.services.vault import PutMode, VaultService
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the vault lies."""
-    return tmp_path / "keybaton" / "vault.db"
-
-
-@pytest.fixture
-async def vault(path: Path) -> AsyncIterator[VaultService]:
-    """Open, with items of each kind, history, a removal and noted reads."""
-    vault = await made_vault(path)
+async def vault(vault: VaultService) -> VaultService:
+    """With items of each kind, history, a removal and noted reads."""
     await fill(vault)
-    yield vault
-    await vault.shutdown()
+    return vault
 
 
 class TestRestore:

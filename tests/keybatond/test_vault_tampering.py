@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from keybaton_testing.filled_vault import (
 )
 from keybaton_testing.vaults import (
     key,
-    made_vault,
     no_progress,
     opened_vault,
     secret,
@@ -30,18 +28,10 @@ from keybatond.services.vault import Change, PutMode, VaultService
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the vault lies."""
-    return tmp_path / "keybaton" / "vault.db"
-
-
-@pytest.fixture
-async def vault(path: Path) -> AsyncIterator[VaultService]:
-    """Open, with items of each kind, history, a removal and noted reads."""
-    vault = await made_vault(path)
+async def vault(vault: VaultService) -> VaultService:
+    """With items of each kind, history, a removal and noted reads."""
     await fill(vault)
-    yield vault
-    await vault.shutdown()
+    return vault
 
 
 # What somebody with the file and without the key can try, and still be seen.

@@ -7,7 +7,6 @@ import contextlib
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -47,18 +46,10 @@ from keybatond.services.vault_transaction import Changes
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the vault lies."""
-    return tmp_path / "keybaton" / "vault.db"
-
-
-@pytest.fixture
-async def vault(path: Path) -> AsyncIterator[VaultService]:
-    """Open, with items of each kind, history, a removal and noted reads."""
-    vault = await made_vault(path)
+async def vault(vault: VaultService) -> VaultService:
+    """With items of each kind, history, a removal and noted reads."""
     await fill(vault)
-    yield vault
-    await vault.shutdown()
+    return vault
 
 
 class TestLock:

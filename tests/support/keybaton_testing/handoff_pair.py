@@ -74,6 +74,12 @@ async def outcome_of(work: Awaitable[Ending]) -> Outcome:
         return failed
 
 
+def reason(outcome: Outcome) -> str:
+    """Of a share that failed."""
+    assert isinstance(outcome, ShareFailed), outcome
+    return outcome.reason.value
+
+
 class Lan:
     """A sender's device "desk" and a receiver's "laptop" on one network, and the clock that all of it runs on."""
 

@@ -6,11 +6,14 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
+
 from keybaton_core.items import DatabaseBody, EnvBody, Item, ItemKind, ItemRef, SecretBody
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_clock import FakeClock
 from keybatond.adapters.sqlite_store import SqliteStore
 from keybatond.adapters.system_entropy import SystemEntropy
+from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import KeyRecord, KeystoreKind
 from keybatond.services.vault import VaultService
 
@@ -67,6 +70,24 @@ def value_of(item: Item) -> str:
         return body.fields["value"].reveal_text()
     assert isinstance(body, EnvBody)
     return body.value.reveal_text()
+
+
+def names(
+    vault: VaultService, kind: ItemKind | None = None, project: str = "", environment: str = "", prefix: str = ""
+) -> list[str]:
+    """Every name that a list shows, page after page."""
+    found: list[str] = []
+    token = ""
+    while True:
+        page, token = vault.list(kind, project, environment, prefix, page_token=token)
+        found += [summary.ref.name for summary in page]
+        if not token:
+            return found
+
+
+def refusal(caught: pytest.ExceptionInfo[KeybatonError]) -> Reason:
+    """The reason of an expected failure."""
+    return caught.value.reason
 
 
 def content_hash(path: Path) -> bytes:
