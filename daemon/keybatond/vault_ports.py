@@ -31,6 +31,12 @@ class VaultReader(Protocol):
     def misfiled(self, tag: bytes) -> bool:
         """Whether rows near where this tag would be found are not filed under their own: then it may be there all the same."""
 
+    def misgrouped(self, group: bytes, first: int, last: int) -> bool:
+        """Whether a row next to those listed of a group, from position `first` to `last`, is not filed under its own group.
+
+        Then more may belong to it. Both are 0 where none were listed.
+        """
+
     def removed(self, tag: bytes) -> Row | None:
         """The latest removal of an item that had this tag when it was removed."""
 

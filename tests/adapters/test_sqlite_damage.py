@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
+import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
 
+from keybaton_core.items import ItemKind
 from keybaton_testing.require import require
 from keybaton_testing.vaults import (
     OTHER_KEY,
@@ -22,6 +25,7 @@ from keybaton_testing.vaults import (
     no_progress,
     secret,
     value_of,
+    variable,
     vault_at,
 )
 from keybatond.adapters.sqlite_store import SqliteStore
@@ -34,6 +38,7 @@ HEAD_BYTES = 100  # of SQLite's own header
 FLIPS_OF_A_PAGE = 12
 INTERIOR, LEAF = 2, 10  # kinds of pages of an index, https://www.sqlite.org/fileformat.html, section 1.6
 INDEXED = 500  # items; their tags fill several pages
+GROUPED = 130  # variables of each of three projects; the index of their groups fills several pages
 NAMES = [f"n{number}" for number in range(12)]
 
 
@@ -132,12 +137,65 @@ class TestDamage:
             flip_bit(path, at + number % len(tag), number % 8)
             damaged = vault_at(path)
             await damaged.open(key())
-            for look in (damaged.get, damaged.versions):
+            for look in (damaged.get, damaged.versions, lambda ref, vault=damaged: vault.batch_get([ref], 1000)):
                 with pytest.raises(KeybatonError) as caught:
                     look(ref)
                 assert caught.value.reason is Reason.VAULT_DAMAGED, ref.name
             await damaged.shutdown()
         assert kinds.keys() == {INTERIOR, LEAF} and kinds[INTERIOR] > 1
+
+    async def test_a_group_that_changed_on_the_disk_is_damage_and_never_a_shorter_list(self, path: Path) -> None:
+        """Whichever entry of the index it is and whichever bit, an environment is read whole or not at all."""
+        vault = await made_vault(path)
+        for project in ("before", "shop", "after"):
+            names = [variable(project, "default", f"V{number}").ref for number in range(GROUPED)]
+            await vault.batch_put([variable(ref.vault, ref.environment, ref.name) for ref in names], PutMode.CREATE)
+        groups = {
+            project: vault._opened().sealer.group(ItemKind.ENV_VARIABLE, project)
+            for project in ("before", "shop", "after", "none")
+        }
+        assert [len(vault.group(ItemKind.ENV_VARIABLE, project)) for project in groups] == [GROUPED] * 3 + [0]
+        await vault.shutdown()
+        content = path.read_bytes()
+        kinds = dict.fromkeys((INTERIOR, LEAF), 0)
+        shorter = 0
+        for project, group in groups.items():
+            for number, at in enumerate(self.all_in_indexes(content, group)):
+                kind = content[at // PAGE * PAGE]
+                if number % 5 and kind == LEAF:
+                    continue  # every one above the leaves, and a sample of theirs
+                path.write_bytes(content)
+                flip_bit(path, at + number % len(group), number % 8)
+                if self.in_group(path, group) == GROUPED:
+                    continue  # it is left over from when the page was divided
+                kinds[kind] += 1
+                damaged = vault_at(path)
+                await damaged.open(key())
+                with contextlib.suppress(KeybatonError):
+                    shorter += len(damaged.list(ItemKind.ENV_VARIABLE, project, page_size=1000)[0]) < GROUPED
+                with pytest.raises(KeybatonError) as caught:
+                    damaged.group(ItemKind.ENV_VARIABLE, project)
+                assert caught.value.reason is Reason.VAULT_DAMAGED, (project, number)
+                await damaged.shutdown()
+        assert kinds[INTERIOR] and kinds[LEAF] > GROUPED // 5
+        assert shorter > GROUPED // 5
+
+    @staticmethod
+    def in_group(path: Path, group: bytes) -> int:
+        """How many entries of the whole index of groups have this one."""
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            statement = "SELECT count(*) FROM item INDEXED BY item_group WHERE live = 1 AND +grp = ?"
+            (count,) = connection.execute(statement, (group,)).fetchone()
+        return int(count)
+
+    @staticmethod
+    def all_in_indexes(content: bytes, tag: bytes) -> list[int]:
+        """Every place of the tag in pages of indexes."""
+        return [
+            found.start()
+            for found in re.finditer(re.escape(tag), content)
+            if found.start() > PAGE and content[found.start() // PAGE * PAGE] in {INTERIOR, LEAF}
+        ]
 
     @staticmethod
     def in_index(content: bytes, page: int, tag: bytes) -> int | None:
@@ -158,8 +216,6 @@ class TestDamage:
 
     async def test_a_foreign_file_is_no_vault(self, tmp_path: Path) -> None:
         """Rubbish, and another program's database."""
-        import sqlite3
-
         foreign = tmp_path / "foreign.db"
         with contextlib.closing(sqlite3.connect(foreign)) as connection:
             connection.execute("CREATE TABLE header(one INTEGER PRIMARY KEY, content BLOB)")
@@ -171,8 +227,6 @@ class TestDamage:
 
     async def test_a_trigger_in_the_file_is_not_run(self, small: Path) -> None:
         """Somebody who can write the file gets no statement into the agent."""
-        import sqlite3
-
         with contextlib.closing(sqlite3.connect(small)) as connection:
             connection.execute("CREATE TRIGGER t AFTER INSERT ON item BEGIN DELETE FROM item; END")
             connection.commit()

@@ -13,6 +13,8 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.services.environments import CHANGES_MAX, VARIABLES_MAX, EnvironmentService, Project
 from keybatond.services.vault import VaultService
 
+MOST = 4096  # bytes of values in one answer
+
 
 @pytest.fixture
 def environments(vault: VaultService) -> EnvironmentService:
@@ -42,9 +44,9 @@ async def test_variables_of_one_environment_are_only_its_own(environments: Envir
     await environments.change(shop.id, "default", secrets(B="1", A="2"))
     await environments.change(shop.id, "staging", secrets(A="3"), create=True)
     await environments.change(other.id, "default", secrets(A="4"))
-    assert list(texts(environments.variables(shop.id, "default")).items()) == [("A", "2"), ("B", "1")]
-    assert texts(environments.variables(shop.id, "staging")) == {"A": "3"}
-    assert texts(environments.variables(other.id, "default")) == {"A": "4"}
+    assert list(texts(environments.variables(shop.id, "default", MOST)).items()) == [("A", "2"), ("B", "1")]
+    assert texts(environments.variables(shop.id, "staging", MOST)) == {"A": "3"}
+    assert texts(environments.variables(other.id, "default", MOST)) == {"A": "4"}
     found = {project.id: project for project in environments.projects()}
     assert found[shop.id].environments == {"default": 2, "staging": 1}
 
@@ -64,19 +66,39 @@ async def test_an_unknown_environment_is_an_error_that_names_the_nearest(
         assert error.value.reason is Reason.ENVIRONMENT_NOT_FOUND
         assert error.value.data["nearest"] == "production"
     with pytest.raises(KeybatonError) as error:
-        environments.variables(shop.id, "zzz")
+        environments.variables(shop.id, "zzz", MOST)
     assert (error.value.reason, error.value.data["nearest"]) == (Reason.ENVIRONMENT_NOT_FOUND, "")
-    assert texts(environments.variables(shop.id, "production")) == {}
+    assert texts(environments.variables(shop.id, "production", MOST)) == {}
 
 
 async def test_an_unknown_project_is_told(environments: EnvironmentService) -> None:
     """By its own reason."""
     with pytest.raises(KeybatonError) as error:
-        environments.variables("0" * 32, "default")
+        environments.variables("0" * 32, "default", MOST)
     assert error.value.reason is Reason.PROJECT_NOT_FOUND
     with pytest.raises(KeybatonError) as error:
         await environments.change("0" * 32, "default", secrets(A="1"), create=True)
     assert error.value.reason is Reason.PROJECT_NOT_FOUND
+
+
+async def test_an_environment_that_no_answer_holds_is_refused_before_all_of_it_is_read(
+    environments: EnvironmentService, shop: Project, vault: VaultService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every value at once may be far more than an answer holds; the error says what it is about."""
+    await environments.change(shop.id, "default", secrets(**{f"V{number}": "x" * 1024 for number in range(8)}))
+    opened: list[ItemRef] = []
+    get = vault.get
+
+    def noted(ref: ItemRef) -> Item:
+        opened.append(ref)
+        return get(ref)
+
+    monkeypatch.setattr(vault, "get", noted)
+    with pytest.raises(KeybatonError) as refused:
+        environments.variables(shop.id, "default", 4 * 1024)
+    assert (refused.value.reason, refused.value.data.keys()) == (Reason.TOO_LARGE, {"limit", "values"})
+    assert len(opened) == 1 + 5  # the project, and values up to the first that is too much
+    assert len(environments.variables(shop.id, "default", 8 * 1024)) == 8
 
 
 async def test_a_refused_change_changes_nothing(environments: EnvironmentService, shop: Project) -> None:
@@ -96,7 +118,7 @@ async def test_a_refused_change_changes_nothing(environments: EnvironmentService
     with pytest.raises(KeybatonError) as error:
         await environments.change(shop.id, "default", many)
     assert error.value.reason is Reason.TOO_LARGE
-    assert texts(environments.variables(shop.id, "default")) == {"KEPT": "1", "PORT": "2"}
+    assert texts(environments.variables(shop.id, "default", MOST)) == {"KEPT": "1", "PORT": "2"}
 
 
 async def test_what_did_not_change_makes_no_version(
@@ -118,7 +140,7 @@ async def test_single_variables_have_history_and_undo(
     done = await environments.change(shop.id, "default", {}, ["A"])
     assert done.removed == 1
     await vault.undo(ItemRef(ItemKind.ENV_VARIABLE, "A", shop.id, "default"))
-    assert texts(environments.variables(shop.id, "default")) == {"A": "1"}
+    assert texts(environments.variables(shop.id, "default", MOST)) == {"A": "1"}
 
 
 async def test_removing_environments_and_projects_takes_their_variables(
@@ -144,7 +166,7 @@ async def test_a_full_environment_can_still_be_changed(environments: Environment
     with pytest.raises(KeybatonError) as refused:
         await environments.change(shop.id, "default", secrets(TOO_MANY=""))
     assert refused.value.reason is Reason.TOO_LARGE
-    assert len(environments.variables(shop.id, "default")) == VARIABLES_MAX
+    assert len(environments.variables(shop.id, "default", MOST)) == VARIABLES_MAX
 
 
 async def test_a_removal_takes_what_was_written_just_before_it(

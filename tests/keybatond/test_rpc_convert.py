@@ -107,8 +107,9 @@ def test_an_answer_that_no_message_holds_is_refused_with_a_reason() -> None:
     """gRPC would fail it with a status of its own, which no client could tell from other limits."""
     fits = env_pb2.GetEnvironmentResponse(variables=[env_pb2.Variable(value=bytes(MESSAGE_MAX_BYTES - 10))])
     assert fits.ByteSize() == MESSAGE_MAX_BYTES
-    assert sendable(fits) is fits
+    assert sendable(fits, "values") is fits
     fits.variables[0].value += b"1"
     with pytest.raises(KeybatonError) as refused:
-        sendable(fits)
+        sendable(fits, "values")
     assert refused.value.reason is Reason.TOO_LARGE
+    assert refused.value.data == {"limit": str(MESSAGE_MAX_BYTES), "values": "4 MiB"}

@@ -8,6 +8,7 @@ import pytest
 
 from keybaton_core.items import Item, ItemKind, ItemRef, SecretBody
 from keybaton_core.secret import SecretBytes
+from keybaton_core.vault_rows import RowSealer
 from keybaton_testing.vault_contract import ShareVaultContract
 from keybaton_testing.vaults import (
     database,
@@ -18,7 +19,10 @@ from keybaton_testing.vaults import (
     variable,
 )
 from keybatond.errors import KeybatonError, Reason
+from keybatond.services import vault as vault_module
 from keybatond.services.vault import Change, PutMode, VaultService
+from keybatond.services.vault_transaction import Found, find
+from keybatond.vault_ports import VaultReader
 
 CREATE, REPLACE, UPSERT = PutMode.CREATE, PutMode.REPLACE, PutMode.UPSERT
 
@@ -148,9 +152,31 @@ class TestBatch:
     async def test_batch_get_tells_what_is_missing(self, vault: VaultService) -> None:
         """Missing ones are listed, not an error."""
         await vault.put(secret("a"), CREATE)
-        found, missing = vault.batch_get([secret("a").ref, secret("b").ref])
+        found, missing = vault.batch_get([secret("a").ref, secret("b").ref], 100, client="test")
         assert [item.ref.name for item in found] == ["a"]
         assert missing == [secret("b").ref]
+        assert [read.ref.name for read in vault.reads()] == ["a"]
+
+    async def test_a_batch_that_no_answer_holds_is_refused_before_all_of_it_is_read(
+        self, vault: VaultService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thousand of the largest would be 256 MiB. What is not answered is not noted as read."""
+        items = [secret(f"n{number}", "x" * 1024) for number in range(8)]
+        await vault.batch_put(items, CREATE)
+        opened: list[ItemRef] = []
+
+        def noted(reader: VaultReader, sealer: RowSealer, ref: ItemRef) -> Found | None:
+            opened.append(ref)
+            return find(reader, sealer, ref)
+
+        monkeypatch.setattr(vault_module, "find", noted)
+        refs = [item.ref for item in items]
+        with pytest.raises(KeybatonError) as caught:
+            vault.batch_get(refs, 4 * 1024, client="test")
+        assert (caught.value.reason, caught.value.data.keys()) == (Reason.TOO_LARGE, {"limit", "items"})
+        assert opened == refs[:5]
+        assert vault.reads() == []
+        assert len(vault.batch_get(refs, 8 * 1024)[0]) == 8
 
     async def test_apply_holds_each_change_to_its_own_mode(self, vault: VaultService) -> None:
         """Several puts in one transaction."""

@@ -21,8 +21,9 @@ from keybaton_core.items import (
     SecretBody,
 )
 from keybaton_core.secret import SecretBytes
-from keybatond.errors import KeybatonError, Reason, refused
+from keybatond.errors import refused
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES
+from keybatond.services.vault_types import too_large
 
 _Response = TypeVar("_Response", bound=Message)
 
@@ -111,10 +112,10 @@ def item_to(item: Item) -> common_pb2.Item:
     return message
 
 
-def sendable(response: _Response) -> _Response:
-    """Itself when one message holds it; TOO_LARGE, where gRPC would fail without a reason of ours."""
+def sendable(response: _Response, whole: str) -> _Response:
+    """Itself when one message holds it; TOO_LARGE about `whole`, where gRPC would fail without a reason of ours."""
     if response.ByteSize() > MESSAGE_MAX_BYTES:
-        raise KeybatonError(Reason.TOO_LARGE, limit=str(MESSAGE_MAX_BYTES))
+        raise too_large(MESSAGE_MAX_BYTES, whole)
     return response
 
 

@@ -16,6 +16,7 @@ from keybatond.errors import refused
 from keybatond.rpc.client_kind import client_kind
 from keybatond.rpc.convert import sendable
 from keybatond.rpc.encoded import decoded, take_bytes
+from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.environments import DEFAULT, EnvironmentService, Project
 from keybatond.services.vault import VaultService
 
@@ -60,8 +61,8 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
 
     def _read(self, asked: bytes) -> tuple[list[Item], bytes]:
         request = decoded(env_pb2.GetEnvironmentRequest(), asked.removeprefix(_ENVIRONMENT))
-        items = self._environments.variables(request.project_id, request.environment or DEFAULT)
-        response = sendable(env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items]))
+        items = self._environments.variables(request.project_id, request.environment or DEFAULT, MESSAGE_MAX_BYTES)
+        response = sendable(env_pb2.GetEnvironmentResponse(variables=[_variable_to(item) for item in items]), "values")
         return items, response.SerializeToString()
 
     async def ChangeEnvironment(

@@ -25,6 +25,7 @@ from keybatond.rpc.convert import (
     summary_to,
 )
 from keybatond.rpc.encoded import decoded, take_bytes
+from keybatond.rpc.limits import MESSAGE_MAX_BYTES
 from keybatond.services.vault import PutMode, VaultService
 from keybatond.services.vault_types import bare_value
 
@@ -96,12 +97,11 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
         )
 
     async def BatchGet(self, request: vault_pb2.BatchGetRequest, context: _Context) -> vault_pb2.BatchGetResponse:
-        items, missing = self._vault.batch_get([ref_from(ref) for ref in request.refs], client=client_kind(context))
-        return sendable(
-            vault_pb2.BatchGetResponse(
-                items=[item_to(item) for item in items], missing=[ref_to(ref) for ref in missing]
-            )
-        )
+        refs = [ref_from(ref) for ref in request.refs]
+        items, missing = self._vault.batch_get(refs, MESSAGE_MAX_BYTES, client=client_kind(context))
+        response = vault_pb2.BatchGetResponse(missing=[ref_to(ref) for ref in missing])
+        response.items.extend(item_to(item) for item in items)
+        return sendable(response, "items")
 
     async def BatchPut(self, request: vault_pb2.BatchPutRequest, context: _Context) -> vault_pb2.BatchPutResponse:
         items = [item_from(item) for item in request.items]

@@ -153,6 +153,16 @@ BY_DATA: Mapping[str, tuple[str, str]] = {
     ),
     # BUSY for another reason than a second receiver
     "busy": ("{busy}.", "Try again in a moment."),
+    # TOO_LARGE for an answer
+    "items": (
+        "The items have more than {items} in all, which one answer cannot hold.",
+        "Ask for fewer of them at once.",
+    ),
+    "values": (
+        "The environment's values have more than {values} in all, which is too much for one environment.",
+        "Remove variables with `keybaton env remove`, or make some shorter with `keybaton env set`; what is large is better kept "
+        "as a secret of the type file.",
+    ),
     # STORAGE_* while a file is made elsewhere than beside the vault
     "folder": ("No file can be made in {folder}.", "Choose another folder, or make room in it."),
 }

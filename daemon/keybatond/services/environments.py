@@ -17,7 +17,7 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Entropy
 from keybatond.services.vault import Change, PutMode, VaultService
 from keybatond.services.vault_transaction import Changes
-from keybatond.services.vault_types import checked, checked_ref
+from keybatond.services.vault_types import checked, checked_ref, within
 
 DEFAULT: Final = "default"
 CHANGES_MAX: Final = 1000  # of one call, as of a batch
@@ -63,15 +63,19 @@ class EnvironmentService:
             found.append(Project(ref.name, body.title, counts))
         return sorted(found, key=lambda project: (project.name, project.id))
 
-    def variables(self, project_id: str, environment: str) -> list[Item]:
-        """The variables of one environment, by name. NOT_FOUND names what is missing and the nearest."""
+    def variables(self, project_id: str, environment: str, most: int) -> list[Item]:
+        """The variables of one environment, by name. NOT_FOUND names what is missing and the nearest.
+
+        TOO_LARGE above `most` bytes of values.
+        """
         try:
             project = self._vault.get(_project_ref(project_id))
         except KeybatonError as error:
             raise _no_project(project_id) if error.reason is Reason.NOT_FOUND else error from None
         _require(_project_body(project), environment)
-        refs = self._refs(ItemKind.ENV_VARIABLE, project_id, environment)
-        return sorted((self._vault.get(ref) for ref in refs), key=lambda item: item.ref.name)
+        names = self._vault.group(ItemKind.ENV_VARIABLE, project_id)
+        wanted = (name.ref for name in names if name.ref.environment == environment)
+        return sorted(within(map(self._vault.get, wanted), most, "values"), key=lambda item: item.ref.name)
 
     def _refs(self, kind: ItemKind, vault: str = "", environment: str = "") -> list[ItemRef]:
         refs: list[ItemRef] = []

@@ -6,7 +6,7 @@ not open, and STORAGE_* where the disk fails. An error leaves the vault as it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary
@@ -26,8 +26,9 @@ from keybatond.services.vault_types import (
     checked,
     checked_ref,
     opening,
+    within,
 )
-from keybatond.services.vault_whole import WholeVault
+from keybatond.services.vault_whole import OpenVault, WholeVault
 
 __all__ = [
     "BatchResult",
@@ -51,6 +52,7 @@ Listed = list[ItemSummary]
 Versions = list[ItemVersion]
 Reads = list[ReadRecord]
 Names = list[str]
+Refs = list[ItemRef]
 
 
 class VaultService(WholeVault):
@@ -60,18 +62,17 @@ class VaultService(WholeVault):
 
     def get(self, ref: ItemRef, *, client: str = "") -> Item:
         """One item. NOT_FOUND. With `client`, the kind of program that asked, the read is noted in the log of reads."""
-        item = self._read(ref, client)
-        if item is None:
-            raise self._missing(self._opened().sealer.tag(ref), ref)
-        return item
-
-    def _read(self, ref: ItemRef, client: str) -> Item | None:
         session = self._opened()
         found = find(self._store.reader(), session.sealer, checked_ref(ref))
-        if found is not None and client:
-            item = found.item
+        if found is None:
+            raise self._missing(session.sealer.tag(ref), ref)
+        if client:
+            self._note_reads(session, [found.item], client)
+        return found.item
+
+    def _note_reads(self, session: OpenVault, items: Iterable[Item], client: str) -> None:
+        for item in items:
             self._note_read(session, ReadRecord(self._clock.now_ms(), item.ref, item.id, item.version, client))
-        return None if found is None else found.item
 
     def _missing(self, tag: bytes, ref: ItemRef) -> KeybatonError:
         """NOT_FOUND, where the file is sound enough to say so."""
@@ -97,17 +98,40 @@ class VaultService(WholeVault):
             self._note_read(session, ReadRecord(now, ref, item_id, version, client))
         return answer
 
-    def batch_get(self, refs: Sequence[ItemRef], *, client: str = "") -> tuple[list[Item], list[ItemRef]]:
-        """Several items, and those that are missing. TOO_LARGE above BATCH_MAX."""
+    def batch_get(self, refs: Sequence[ItemRef], most: int, *, client: str = "") -> tuple[list[Item], list[ItemRef]]:
+        """Several items, and those that are missing. TOO_LARGE above BATCH_MAX, and above `most` bytes of values."""
         _limit(refs)
-        items, missing = [], []
-        for ref in refs:
-            item = self._read(ref, client)
-            if item is None:
-                missing.append(ref)
-            else:
-                items.append(item)
+        session = self._opened()
+        missing: Refs = []
+
+        def each() -> Iterator[Item]:
+            for ref in refs:
+                found = find(self._store.reader(), session.sealer, checked_ref(ref))
+                if found is not None:
+                    yield found.item
+                elif (error := self._missing(session.sealer.tag(ref), ref)).reason is Reason.NOT_FOUND:
+                    missing.append(ref)
+                else:
+                    raise error
+
+        items = within(each(), most, "items")
+        if client:
+            self._note_reads(session, items, client)
         return items, missing
+
+    def group(self, kind: ItemKind, vault: str) -> Listed:
+        """All names of one kind in one project vault. VAULT_DAMAGED where the file hides one."""
+        sealer, reader = self._opened().sealer, self._store.reader()
+        with opening():
+            group = sealer.group(kind, vault)
+            names: Listed = []
+            first = last = 0
+            while rows := reader.listed(group, last, PAGE_MAX):
+                names += [sealer.open_listed(row) for row in rows]
+                first, last = first or rows[0].seq, rows[-1].seq
+        if reader.misgrouped(group, first, last):
+            raise KeybatonError(Reason.VAULT_DAMAGED, problem="index")
+        return names
 
     def list(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
@@ -26,6 +27,8 @@ __all__ = [
     "checked",
     "checked_ref",
     "opening",
+    "too_large",
+    "within",
 ]
 
 
@@ -112,6 +115,34 @@ def _values(body: Body) -> dict[str, bytes]:
             return {name: text.encode() for name, text in texts.items()}
         case ProjectBody():
             return {"title": body.title.encode()}
+
+
+def within(items: Iterable[Item], most: int, whole: str) -> list[Item]:
+    """The items, whose values have at most `most` bytes in all. TOO_LARGE, naming `whole`, before more of them are read."""
+    taken, size = [], 0
+    for item in items:
+        size += _size(item.body)
+        if size > most:
+            raise too_large(most, whole)
+        taken.append(item)
+    return taken
+
+
+def too_large(most: int, whole: str) -> KeybatonError:
+    """TOO_LARGE for an answer about `whole`, the key of its words."""
+    return KeybatonError(Reason.TOO_LARGE, **{"limit": str(most), whole: f"{most // 1024**2} MiB"})
+
+
+def _size(body: Body) -> int:
+    match body:
+        case SecretBody():
+            return sum(map(len, body.fields.values()))
+        case EnvBody():
+            return len(body.value)
+        case DatabaseBody():
+            return len(body.description) + len(body.path) + len(body.origin)
+        case ProjectBody():
+            return len(body.title) + sum(map(len, body.environments))
 
 
 def checked(item: Item) -> Item:

@@ -27,6 +27,14 @@ _MISFILED: Final = tuple(
     for beside, order in ((">", "ASC"), ("<", "DESC"))
 )
 
+# The same of a group's index: an entry whose group has changed on the disk ends the list of its group before or behind itself.
+_MISGROUPED: Final = tuple(
+    "SELECT 1 FROM (SELECT seq, grp AS filed FROM item INDEXED BY item_group "
+    f"WHERE live = 1 AND (grp, seq) {beside} (?, ?) ORDER BY grp {order}, seq {order} LIMIT 1) AS near "
+    "LEFT JOIN item NOT INDEXED ON item.seq = near.seq WHERE item.grp IS NOT near.filed OR item.live IS NOT 1"
+    for beside, order in (("<", "DESC"), (">", "ASC"))
+)
+
 _LIVE: Final = f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 1"  # made once: each read of an item asks it
 
 
@@ -74,6 +82,10 @@ class RowReader:
 
     def misfiled(self, tag: bytes) -> bool:
         return any(self._all(statement, tag) for statement in _MISFILED)
+
+    def misgrouped(self, group: bytes, first: int, last: int) -> bool:
+        before, behind = _MISGROUPED
+        return bool(self._all(before, group, first) or self._all(behind, group, last))
 
     def removed(self, tag: bytes) -> Row | None:
         return self._one(f"SELECT {_WHOLE} FROM item WHERE tag = ? AND live = 0 ORDER BY seq DESC LIMIT 1", tag)
