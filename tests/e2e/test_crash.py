@@ -11,8 +11,9 @@ from keybaton_api.agent.v1 import agent_pb2
 from keybaton_client.client import Client
 from keybaton_client.problem import ClientError
 from keybaton_testing import crash_restore
-from keybaton_testing.crash import REKEY_EVERY, run, started
+from keybaton_testing.crash import REKEY_EVERY, run
 from keybaton_testing.device import Device
+from keybaton_testing.killed_agent import plain, started
 from keybaton_testing.processes import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -57,7 +58,7 @@ def test_a_backup_that_is_killed_leaves_nothing_once_the_next_is_made() -> None:
             with Client(str(device.socket)) as client:
                 client.agent.init(agent_pb2.KEYSTORE_PASSPHRASE, b"passphrase of the vault")
                 for first in range(0, SLOW_BACKUP, 1000):
-                    items = [crash_restore.plain(f"item {first + number}", b"v" * 1000) for number in range(1000)]
+                    items = [plain(f"item {first + number}", b"v" * 1000) for number in range(1000)]
                     client.vault.batch_put(items)
             thread = threading.Thread(target=until_stranded)
             thread.start()

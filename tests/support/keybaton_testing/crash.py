@@ -8,34 +8,34 @@ cut would show, is what the tests of the order of system calls say.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from keybaton_api.agent.v1 import agent_pb2, common_pb2, vault_pb2
+from keybaton_api.agent.v1 import agent_pb2, vault_pb2
 from keybaton_client.client import Client
-from keybaton_client.locate import listening
 from keybaton_client.problem import ClientError
 from keybaton_testing.device import Device
-from keybaton_testing.processes import Running, wait_until
-from keybaton_testing.program import keybaton
+from keybaton_testing.killed_agent import (
+    START_SECONDS,
+    STRANDED,
+    Lost,
+    command,
+    must_be_sound,
+    opens,
+    plain,
+    ref,
+    started,
+    values,
+)
 
 WRITERS = 4
 WRITING_SECONDS = 0.25  # the kill comes at a random instant within this, from the first write on
 REKEY_SECONDS = 0.8  # the same for a rekey, from its first sign of progress on
 REKEY_EVERY = 5  # rounds
 KILLS_PER_VAULT = 100  # a fresh vault now and then, else each round's check reads ever more
-START_SECONDS = 20.0
-STRANDED = ("UNAVAILABLE", "NO_AGENT")
-
-
-class Lost(AssertionError):
-    """An acknowledged write is gone, or the vault is damaged."""
 
 
 @dataclass
@@ -59,25 +59,6 @@ class Report:
     def __str__(self) -> str:
         rekeys = f"{self.rekeys_before} rekeys undone and {self.rekeys_after} done"
         return f"{self.kills} kills, {self.acknowledged} acknowledged writes, {rekeys}: nothing lost, no damage"
-
-
-def agent_command() -> list[str]:
-    """The `keybatond` beside the `keybaton` under test."""
-    program = keybaton()
-    if len(program) == 1:
-        return [str(Path(program[0]).parent / "keybatond"), "--foreground"]
-    return [program[0], "-m", "keybatond", "--foreground"]
-
-
-def started(device: Device) -> Running:
-    """A fresh agent of the device, once it listens."""
-    agent = device.start(agent_command())
-    try:
-        wait_until(lambda: listening(str(device.socket)), "the agent listens", seconds=START_SECONDS)
-    except BaseException:
-        agent.stop()
-        raise
-    return agent
 
 
 class Victim:
@@ -142,11 +123,7 @@ class Victim:
     def _unlock(self, client: Client) -> None:
         """With the newest passphrase that opens. A rekey that was acknowledged has left only its own."""
         for passphrase in reversed(self._passphrases):
-            try:
-                client.agent.unlock(passphrase)
-            except ClientError as error:
-                if error.reason != "WRONG_PASSPHRASE":
-                    raise Lost(f"the vault does not open: {error.reason}") from error
+            if not opens(client, passphrase):
                 continue
             if len(self._passphrases) > 1:
                 if passphrase == self._passphrases[-1]:
@@ -190,41 +167,25 @@ class Victim:
 
     def _put(self, client: Client, ledger: Ledger, name: str, value: bytes) -> None:
         ledger.asked[name] = value
-        secret = common_pb2.Secret(type="plain", fields=[common_pb2.Field(key="value", value=value)])
-        client.vault.put_item(common_pb2.Item(ref=ref(name), secret=secret), vault_pb2.PUT_MODE_UPSERT)
+        client.vault.put_item(plain(name, value), vault_pb2.PUT_MODE_UPSERT)
         ledger.acknowledged[name] = value
         ledger.answers += 1
 
     def _verify(self, client: Client) -> None:
         """Each name has the value acknowledged last, or the one that was asked for after it; the check finds nothing."""
         for ledger in self._ledgers:
-            for names in chunks(sorted(ledger.asked), 500):
-                answer = client.vault.batch_get(ref(name) for name in names)
-                stored = {item.ref.name: item.secret.fields[0].value for item in answer.items}
-                for name in names:
-                    possible = {ledger.asked[name], ledger.acknowledged.get(name)}
-                    if stored.get(name) not in possible:
-                        raise Lost(f"{name} was acknowledged and is not as it should be")
-                    if name.startswith("counter"):
-                        self._counters[name] = stored.get(name)
-        findings = [finding for answer in client.agent.check_vault() for finding in answer.findings]
-        if findings:
-            raise Lost("; ".join(findings))
+            stored = values(client, ledger.asked)
+            for name, asked in ledger.asked.items():
+                if stored.get(name) not in {asked, ledger.acknowledged.get(name)}:
+                    raise Lost(f"{name} was acknowledged and is not as it should be")
+                if name.startswith("counter"):
+                    self._counters[name] = stored.get(name)
+        must_be_sound(client)
 
 
 def counter(number: int) -> str:
     """The name that one writer replaces again and again."""
     return f"counter-{number}"
-
-
-def ref(name: str) -> common_pb2.ItemRef:
-    """A secret of that name."""
-    return common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name=name)
-
-
-def chunks(names: list[str], size: int) -> Iterable[list[str]]:
-    """`names` in parts."""
-    return (names[at : at + size] for at in range(0, len(names), size))
 
 
 def run(kills: int, seed: int) -> Report:
@@ -239,19 +200,5 @@ def run(kills: int, seed: int) -> Report:
     return report
 
 
-def main() -> int:
-    """The command; exit code 1 when anything was lost."""
-    parser = argparse.ArgumentParser(prog="python -m keybaton_testing.crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    arguments = parser.parse_args()
-    try:
-        print(run(arguments.kills, arguments.seed))
-    except Lost as lost:
-        print(f"seed {arguments.seed}: {lost}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("crash", __doc__, 50, run))

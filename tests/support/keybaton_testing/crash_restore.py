@@ -5,7 +5,6 @@ python -m keybaton_testing.crash_restore --kills 1000 [--seed N]
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import sys
@@ -15,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keybaton_api.agent.v1 import agent_pb2, common_pb2, vault_pb2
+from keybaton_api.agent.v1 import agent_pb2, vault_pb2
 from keybaton_client.client import Client
 from keybaton_client.problem import ClientError
-from keybaton_testing.crash import STRANDED, Lost, chunks, ref, started
 from keybaton_testing.device import Device
+from keybaton_testing.killed_agent import STRANDED, Lost, command, must_be_sound, opens, plain, started, values
 
 IN_BACKUP = 300  # items; enough that the copy takes about as long as the rest
 KILLS_PER_VAULT = 50  # each leaves a vault set aside
@@ -186,27 +185,10 @@ def matched(found: dict[str, bytes], expected: dict[str, bytes], written: dict[s
     return found
 
 
-def opens(client: Client, passphrase: bytes) -> bool:
-    """Whether the vault opens with it. Lost for any other reason than a wrong one."""
-    try:
-        client.agent.unlock(passphrase)
-    except ClientError as error:
-        if error.reason != "WRONG_PASSPHRASE":
-            raise Lost(f"the vault does not open: {error.reason}") from error
-        return False
-    return True
-
-
 def content(client: Client) -> dict[str, bytes]:
     """Every item of an open vault, after a check that finds nothing."""
-    findings = [finding for answer in client.agent.check_vault() for finding in answer.findings]
-    if findings:
-        raise Lost("; ".join(findings))
-    found: dict[str, bytes] = {}
-    for names in chunks([item.ref.name for item in client.vault.list_items()], 500):
-        answer = client.vault.batch_get(ref(name) for name in names)
-        found |= {item.ref.name: item.secret.fields[0].value for item in answer.items}
-    return found
+    must_be_sound(client)
+    return values(client, (item.ref.name for item in client.vault.list_items()))
 
 
 def content_of(aside: Path, passphrase: bytes) -> dict[str, bytes]:
@@ -224,12 +206,6 @@ def content_of(aside: Path, passphrase: bytes) -> dict[str, bytes]:
             return content(client)
 
 
-def plain(name: str, value: bytes) -> common_pb2.Item:
-    """A secret of one value."""
-    secret = common_pb2.Secret(type="plain", fields=[common_pb2.Field(key="value", value=value)])
-    return common_pb2.Item(ref=ref(name), secret=secret)
-
-
 def run(kills: int, seed: int) -> Report:
     """Kills an agent `kills` times. Raises Lost."""
     chance, report = random.Random(seed), Report()
@@ -242,19 +218,5 @@ def run(kills: int, seed: int) -> Report:
     return report
 
 
-def main() -> int:
-    """The command; exit code 1 when anything was lost."""
-    parser = argparse.ArgumentParser(prog="python -m keybaton_testing.crash_restore", description=__doc__)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    arguments = parser.parse_args()
-    try:
-        print(run(arguments.kills, arguments.seed))
-    except Lost as lost:
-        print(f"seed {arguments.seed}: {lost}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("crash_restore", __doc__, 20, run))
