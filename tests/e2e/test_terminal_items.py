@@ -13,14 +13,10 @@ pytestmark = pytest.mark.e2e
 def test_fields_are_asked_for_without_showing_what_is_secret(desk: Desk) -> None:
     """A visible field is shown as typed, a secret one never; optional ones may stay empty."""
     desk.keybaton("secrets add site --type login")
-    desk.terminal.wait_for("username:")
-    desk.terminal.line("me")
-    desk.terminal.wait_for("password:")
-    desk.terminal.line("hush-hush")
-    desk.terminal.wait_for("url (optional):")
-    desk.terminal.press("Enter")
-    desk.terminal.wait_for("totp (optional):")
-    desk.terminal.press("Enter")
+    desk.answer("username:", typed="me")
+    desk.answer("password:", typed="hush-hush")
+    desk.answer("url (optional):", "Enter")
+    desk.answer("totp (optional):", "Enter")
     assert desk.terminal.exit_code() == 0
     assert "hush-hush" not in desk.terminal.screen()
     assert desk.agent.field("site", "password") == b"hush-hush"
@@ -36,8 +32,7 @@ def test_nothing_is_asked_for_a_name_that_is_taken(desk: Desk) -> None:
         assert desk.terminal.exit_code() == 6
         assert "There is already a secret named token." in desk.terminal.screen()
     desk.keybaton("secrets add tok --type token")
-    desk.terminal.wait_for("value:")
-    desk.terminal.line("v")
+    desk.answer("value:", typed="v")
     assert desk.terminal.exit_code() == 0
 
 
@@ -45,8 +40,7 @@ def test_a_key_of_several_lines_is_typed_unseen(desk: Desk) -> None:
     """Enter begins a new line, Esc and Enter end the text; the private part is never on the screen."""
     desk.keybaton("secrets add pair --type ssh-key")
     desk.terminal.wait_for("privateKey:")
-    desk.terminal.wait_for("Esc, then Enter ends")
-    desk.terminal.line("hush-first")
+    desk.answer("Esc, then Enter ends", typed="hush-first")
     desk.terminal.type("hush-second")
     desk.terminal.press("Escape", "Enter")
     desk.terminal.wait_for("publicKey (optional):")
@@ -62,8 +56,7 @@ def test_a_key_of_several_lines_is_typed_unseen(desk: Desk) -> None:
 def test_removing_asks_first_and_does_nothing_by_default(desk: Desk) -> None:
     """Enter alone removes nothing."""
     desk.keybaton("secrets remove token")
-    desk.terminal.wait_for("Remove token?")
-    desk.terminal.press("Enter")
+    desk.answer("Remove token?", "Enter")
     desk.terminal.wait_for("Nothing was removed.")
     assert desk.terminal.exit_code() == 0
     assert desk.agent.field("token", "value") == b"abc"
@@ -72,11 +65,8 @@ def test_removing_asks_first_and_does_nothing_by_default(desk: Desk) -> None:
 def test_an_edit_keeps_what_enter_confirms(desk: Desk) -> None:
     """The name is there to be edited, the value stays hidden and as it was."""
     desk.keybaton("secrets edit token")
-    desk.terminal.wait_for("Name: token")
-    desk.terminal.press("C-u")
-    desk.terminal.line("token-2")
-    desk.terminal.wait_for("value (Enter keeps it):")
-    desk.terminal.press("Enter")
+    desk.answer("Name: token", typed="token-2")
+    desk.answer("value (Enter keeps it):", "Enter")
     assert desk.terminal.exit_code() == 0
     assert desk.agent.field("token-2", "value") == b"abc"
 

@@ -23,17 +23,15 @@ def test_a_wrong_code_is_asked_again_and_the_right_one_leads_to_the_review(desk:
     assert "192.0.2.7:40123" in screen
     desk.terminal.line("12")
     desk.terminal.wait_for("A code has 4 to 8 digits.")
-    desk.terminal.line("34")
-    desk.terminal.wait_for("That code was wrong. 2 tries left.")
-    desk.terminal.line("4821")
+    desk.terminal.line("34")  # what was typed is still there
+    desk.answer("That code was wrong. 2 tries left.", typed="4821")
     screen = desk.terminal.wait_for("Save it?")
     assert desk.agent.codes == ["1234", "4821"]
     assert "laptop" in screen
     assert "pictures" in screen
     assert "other-s3" in screen
     desk.terminal.press("Enter")
-    desk.terminal.wait_for("The secret photos-maps exists here, with other content.")
-    desk.terminal.press("Enter")
+    desk.answer("The secret photos-maps exists here, with other content.", "Enter")
     desk.terminal.wait_for("saved pictures")
     assert desk.terminal.exit_code() == 0
     assert desk.decisions()["geocodingKey"] == (True, share_pb2.CONFLICT_CHOICE_REUSE, "")
@@ -55,35 +53,19 @@ def test_what_arrives_is_edited_unticked_and_renamed_past_a_taken_name(desk: Des
     """A new name that is itself taken is asked again, for secrets and for the database."""
     desk.offers()
     desk.receives("dbs receive")
-    desk.terminal.wait_for("Save it?")
-    desk.terminal.press("Down", "Enter")
-    desk.terminal.wait_for("Name: pictures")
-    desk.terminal.press("C-u")
-    desk.terminal.line("photos")
-    desk.terminal.wait_for("Description:")
-    desk.terminal.line("Edited")
-    desk.terminal.wait_for("Path: s3:c")
-    desk.terminal.press("Enter")
-    desk.terminal.wait_for("Secrets to save:")
-    desk.terminal.press("Space", "Enter")
-    desk.terminal.wait_for("The secret photos-maps exists here")
-    desk.terminal.press("Down", "Down", "Enter")
-    desk.terminal.wait_for("New name: photos-maps (2)")
-    desk.terminal.press("C-u")
-    desk.terminal.line("token")
+    desk.answer("Save it?", "Down", "Enter")
+    desk.answer("Name: pictures", typed="photos")
+    desk.answer("Description:", typed="Edited")
+    desk.answer("Path: s3:c", "Enter")
+    desk.answer("Secrets to save:", "Space", "Enter")
+    desk.answer("The secret photos-maps exists here", "Down", "Down", "Enter")
+    desk.answer("New name: photos-maps (2)", typed="token")
     desk.terminal.wait_for("The name token is taken too")
-    desk.terminal.wait_for("New name: photos-maps (2)")
-    desk.terminal.press("C-u")
-    desk.terminal.line("new-maps")
-    desk.terminal.wait_for("The database photos exists here.")
-    desk.terminal.press("Enter")
-    desk.terminal.wait_for("New name: photos (2)")
-    desk.terminal.press("C-u")
-    desk.terminal.line("notes")
+    desk.answer("New name: photos-maps (2)", typed="new-maps")
+    desk.answer("The database photos exists here.", "Enter")
+    desk.answer("New name: photos (2)", typed="notes")
     desk.terminal.wait_for("The name notes is taken too")
-    desk.terminal.wait_for("New name: photos (2)")
-    desk.terminal.press("C-u")
-    desk.terminal.line("album")
+    desk.answer("New name: photos (2)", typed="album")
     desk.terminal.wait_for("saved album")
     assert desk.terminal.exit_code() == 0
     review = desk.agent.reviews[-1]
@@ -97,12 +79,9 @@ def test_a_secret_is_saved_under_another_name_or_replaces_what_is_there(desk: De
     """The save-as name is free to choose; replacing is never the default."""
     desk.offers(database=False)
     desk.receives("secrets receive")
-    desk.terminal.wait_for("Save it?")
-    desk.terminal.press("Down", "Enter")
-    desk.terminal.wait_for("Save as:")
-    desk.terminal.press("Enter")
-    desk.terminal.wait_for("exists here")
-    desk.terminal.press("Down", "Enter")
+    desk.answer("Save it?", "Down", "Enter")
+    desk.answer("Save as:", "Enter")
+    desk.answer("exists here", "Down", "Enter")
     assert desk.terminal.exit_code() == 0
     assert desk.decisions()["geocodingKey"][1] == share_pb2.CONFLICT_CHOICE_REPLACE
 
@@ -120,12 +99,9 @@ def test_a_name_taken_while_the_person_was_choosing_is_asked_about(desk: Desk) -
 
     desk.agent.on_review = taken_once
     desk.receives("dbs receive")
-    desk.terminal.wait_for("Save it?")
-    desk.terminal.press("Enter")
-    desk.terminal.wait_for("photos-maps exists here")
-    desk.terminal.press("Enter")
-    desk.terminal.wait_for("The secret other-s3 exists here")
-    desk.terminal.press("Enter")
+    desk.answer("Save it?", "Enter")
+    desk.answer("photos-maps exists here", "Enter")
+    desk.answer("The secret other-s3 exists here", "Enter")
     desk.terminal.wait_for("saved pictures")
     assert desk.terminal.exit_code() == 0
 
@@ -134,8 +110,7 @@ def test_declining_saves_nothing(desk: Desk) -> None:
     """Exit code 7, and the sender is told."""
     desk.offers()
     desk.receives("dbs receive")
-    desk.terminal.wait_for("Save it?")
-    desk.terminal.press("Down", "Down", "Enter")
+    desk.answer("Save it?", "Down", "Down", "Enter")
     assert desk.terminal.exit_code() == 7
     assert [review.accept for review in desk.agent.reviews] == [False]
 

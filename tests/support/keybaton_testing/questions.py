@@ -42,6 +42,17 @@ _DATABASE_TAKEN = (
     "share_review.py: f'The database {output.printable(database.name)} exists here.'",
     "The database photos exists here.",
 )
+_SAVE_EDITED = ("share_review.py: 'Save it?'", "Save it?", "Down Enter")
+_NEW_NAME = "share_review.py: 'New name:'"
+_SAVE_HERE = ("share_review_environment.py: f'Save in {draft.target}?'", "Save in staging?")
+_SEND_IT = ("send.py: f'Send {listed}?'", "Send photos-maps?")
+_FIELD = "secrets.py: label + ':'"
+_UNSEEN_FIELD = "secrets.py: label + suffix"
+_LINK = "dbs.py: f'{label[0].upper()}{label[1:]}:'"
+_VALUE = "env_values.py: f'{output.printable(name)}:'"
+_READ_AS = ("env_files.py: 'Read it as'", "Read it as")
+_PASSPHRASE = "lock.py: 'Passphrase:'"
+_AGAIN = ("prompts.py: 'Once more:'", "Once more:")
 _CONFIRM_PEER = "send.py: f'A receiver answers at {address}. Is that the right device?'"
 _WHICH_SENDER = "receive.py: 'Several devices are sending. Which one shows this code?'"
 _REMOVE = "secrets_edit.py: f'Remove {output.printable(ref.name)}?'"
@@ -53,6 +64,7 @@ _SECRETS_SENT = "test_secrets_are_ticked_in_a_list_and_sent_after_a_warning"
 _FIELDS_TYPED = "test_fields_are_asked_for_without_showing_what_is_secret"
 _RENAMED = "test_what_arrives_is_edited_unticked_and_renamed_past_a_taken_name"
 _RESTORED = "test_a_backup_is_made_and_restored_with_passphrases_of_their_own"
+_REMOVED = "test_an_environment_and_a_project_are_removed_after_a_yes"
 _TWO_MEANINGS = "test_a_file_of_two_meanings_is_read_as_the_person_says"
 
 FAKE = (
@@ -61,14 +73,14 @@ FAKE = (
         "",
         _SECRETS_SENT,
         ("send.py: 'Which secrets?'", "Which secrets?", "Space Enter"),
-        ("send.py: f'Send {listed}?'", "Send photos-maps?"),
+        _SEND_IT,
     ),
     _walk(
         "secrets send --photosphere",
         "a receiver answers",
         "test_one_secret_that_photosphere_knows_is_chosen",
         ("send.py: 'Which secret?'", "Which secret?", "Enter"),
-        ("send.py: f'Send {listed}?'", "Send photos-maps?", "Enter"),
+        (*_SEND_IT, "Enter"),
         (_CONFIRM_PEER, "Is that the right device?"),
     ),
     _walk(
@@ -87,15 +99,15 @@ FAKE = (
         "a database is offered",
         _RENAMED,
         (*_CODE, "=4821"),
-        ("share_review.py: 'Save it?'", "Save it?", "Down Enter"),
+        _SAVE_EDITED,
         ("share_review.py: 'Name:'", "Name: pictures", "=photos"),
         ("share_review.py: 'Description:'", "Description:", "Enter"),
         ("share_review.py: 'Path:'", "Path: s3:c", "Enter"),
         ("share_review.py: 'Secrets to save:'", "Secrets to save:", "Enter"),
         (*_SECRET_TAKEN, "Down Down Enter"),
-        ("share_review.py: 'New name:'", "New name: photos-maps (2)", "Enter"),
+        (_NEW_NAME, "New name: photos-maps (2)", "Enter"),
         (*_DATABASE_TAKEN, "Enter"),
-        ("share_review.py: 'New name:'", "New name: photos (2)"),
+        (_NEW_NAME, "New name: photos (2)"),
     ),
     _walk(
         "secrets receive",
@@ -110,7 +122,7 @@ FAKE = (
         "a secret is offered",
         "test_a_secret_is_saved_under_another_name_or_replaces_what_is_there",
         (*_CODE, "=4821"),
-        ("share_review.py: 'Save it?'", "Save it?", "Down Enter"),
+        _SAVE_EDITED,
         ("share_review.py: 'Save as:'", "Save as: photos-maps", "Enter"),
         _SECRET_TAKEN,
     ),
@@ -119,7 +131,7 @@ FAKE = (
         "variables are offered",
         "test_each_changed_key_is_asked_about",
         (*_CODE, "=4821"),
-        ("share_review_environment.py: f'Save in {draft.target}?'", "Save in staging?", "Enter"),
+        (*_SAVE_HERE, "Enter"),
         (_CHANGED, "2 variables have other values here.", "Enter"),
         (_ONE_CHANGED, "A has another value here."),
     ),
@@ -128,7 +140,7 @@ FAKE = (
         "variables are offered",
         "test_keys_can_be_left_out_and_nothing_saved",
         (*_CODE, "=4821"),
-        ("share_review_environment.py: f'Save in {draft.target}?'", "Save in staging?", "Down Enter"),
+        (*_SAVE_HERE, "Down Enter"),
         ("share_review_environment.py: 'Environment:'", "Environment: staging", "Enter"),
         ("share_review_environment.py: 'Variables to save:'", "Variables to save:"),
     ),
@@ -137,22 +149,22 @@ FAKE = (
         "",
         "test_a_type_is_chosen_from_the_list",
         ("secrets.py: 'Type:'", "Type:", "Down Down Down Down Enter"),
-        ("secrets.py: label + ':'", "username:", "=me"),
-        ("secrets.py: label + suffix", "password:", "=hush"),
-        ("secrets.py: label + ':'", "url (optional):"),
+        (_FIELD, "username:", "=me"),
+        (_UNSEEN_FIELD, "password:", "=hush"),
+        (_FIELD, "url (optional):"),
     ),
     _walk(
         "secrets add new --type ssh-key",
         "",
         "test_a_key_of_several_lines_is_typed_unseen",
-        ("secrets.py: label + suffix", "privateKey:"),
+        (_UNSEEN_FIELD, "privateKey:"),
     ),
     _walk(
         "secrets edit token",
         "",
         "test_an_edit_keeps_what_enter_confirms",
         ("secrets_edit.py: 'Name:'", "Name: token", "=other"),
-        ("secrets.py: label + suffix", "value (Enter keeps it):"),
+        (_UNSEEN_FIELD, "value (Enter keeps it):"),
     ),
     _walk(
         "secrets remove token",
@@ -170,8 +182,8 @@ FAKE = (
         "test_a_database_is_added_with_links_from_lists",
         ("dbs.py: 'Path:'", "Path:", "=/new"),
         ("dbs.py: 'Description:'", "Description:", "Enter"),
-        ("dbs.py: f'{label[0].upper()}{label[1:]}:'", "S3 credentials:", "Enter"),
-        ("dbs.py: f'{label[0].upper()}{label[1:]}:'", "Geocoding key:"),
+        (_LINK, "S3 credentials:", "Enter"),
+        (_LINK, "Geocoding key:"),
     ),
     _walk(
         "dbs edit notes",
@@ -180,7 +192,7 @@ FAKE = (
         ("dbs.py: 'Name:'", "Name: notes", "=other"),
         ("dbs.py: 'Path:'", "Path: /notes", "=/other"),
         ("dbs.py: 'Description:'", "Description:", "=other"),
-        ("dbs.py: f'{label[0].upper()}{label[1:]}:'", "S3 credentials:"),
+        (_LINK, "S3 credentials:"),
     ),
     _walk("setup git", "", "test_setup_asks_first", ("setup.py: 'Do it?'", "Do it?")),
     _walk(
@@ -188,28 +200,28 @@ FAKE = (
         "there is no vault",
         "test_init_asks_twice_and_again_after_a_slip",
         ("init.py: 'New passphrase:'", "New passphrase:", "=long enough"),
-        ("prompts.py: 'Once more:'", "Once more:"),
+        _AGAIN,
     ),
     _walk(
         "unlock",
         "the vault is locked",
         "test_a_wrong_passphrase_is_asked_again",
-        ("lock.py: 'Passphrase:'", "Passphrase:", "=a wrong one"),
-        ("lock.py: 'Passphrase:'", "2 tries left"),
+        (_PASSPHRASE, "Passphrase:", "=a wrong one"),
+        (_PASSPHRASE, "2 tries left"),
     ),
     _walk(
         "vault rekey",
         "",
         "test_rekey_asks_for_the_new_passphrase_and_only_that_opens",
         ("vault.py: 'New passphrase:'", "New passphrase:", "=long enough"),
-        ("prompts.py: 'Once more:'", "Once more:"),
+        _AGAIN,
     ),
     _walk(
         "vault backup copy",
         "",
         _RESTORED,
         ("vault.py: 'Passphrase for the backup:'", "Passphrase for the backup:", "=long enough"),
-        ("prompts.py: 'Once more:'", "Once more:"),
+        _AGAIN,
     ),
     _walk(
         "vault restore /etc/hostname --replace",
@@ -217,7 +229,7 @@ FAKE = (
         _RESTORED,
         ("vault.py: 'Passphrase of the backup:'", "Passphrase of the backup:", "=anything"),
         ("vault.py: label", "New passphrase of the vault:", "=long enough"),
-        ("prompts.py: 'Once more:'", "Once more:"),
+        _AGAIN,
     ),
 )
 """Against a fake agent."""
@@ -234,26 +246,26 @@ REAL = (
         "",
         "test_files_are_ticked_for_import",
         ("env_project.py: 'Import which files?'", "Import which files?", "Enter"),
-        ("env_files.py: 'Read it as'", "Read it as"),
+        _READ_AS,
     ),
-    _walk("env import .env", "a project", _TWO_MEANINGS, ("env_files.py: 'Read it as'", "Read it as")),
+    _walk("env import .env", "a project", _TWO_MEANINGS, _READ_AS),
     _walk(
         "env set TOKEN OTHER",
         "a project",
         "test_values_of_variables_are_typed_unseen",
-        ("env_values.py: f'{output.printable(name)}:'", "TOKEN:", "=x"),
-        ("env_values.py: f'{output.printable(name)}:'", "OTHER:"),
+        (_VALUE, "TOKEN:", "=x"),
+        (_VALUE, "OTHER:"),
     ),
     _walk(
         "env envs --remove staging",
         "a project",
-        "test_an_environment_and_a_project_are_removed_after_a_yes",
+        _REMOVED,
         (_REMOVE_ENVIRONMENT, "Remove staging with 1 variable?"),
     ),
     _walk(
         "env vaults --remove ID",
         "a project",
-        "test_an_environment_and_a_project_are_removed_after_a_yes",
+        _REMOVED,
         (_REMOVE_PROJECT, "with all its variables?"),
     ),
     _walk(
