@@ -37,10 +37,25 @@ def possible(app: App) -> bool:
     return not app.json and output.is_terminal(sys.stdin) and output.is_terminal(sys.stdout)
 
 
+def cannot_ask(app: App, what: str, hint: str) -> UsageFailure:
+    """What is said where nobody can be asked."""
+    why = "with --json nothing is asked" if app.json else "there is no terminal to ask on"
+    return UsageFailure(f"{what} cannot be asked: {why}.", hint)
+
+
 def demand(app: App, what: str, option: str) -> None:
     """UsageFailure, naming `option`, when `what` cannot be asked."""
     if not possible(app):
-        raise UsageFailure(f"{what} cannot be asked here: there is no terminal to ask on.", option)
+        raise cannot_ask(app, what, option)
+
+
+def agree(app: App, yes: bool, question: str, declined: str = "Nothing was removed.", *, default: bool = False) -> None:
+    """Asks, unless `yes`. UsageFailure where nobody can be asked, Failure INTERRUPTED when the person says no."""
+    if yes:
+        return
+    demand(app, "Whether to do it", "`--yes` says so.")
+    if not Asker().confirm(question, default):
+        raise Failure("INTERRUPTED", declined)
 
 
 class Asker:

@@ -256,7 +256,7 @@ def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeA
     """Nothing is lost by a removal."""
     agent.put_secret("s3", "s3-credentials", region="eu", accessKeyId="AK", secretAccessKey="x")
     agent.put_database("photos", path="s3:b", s3="s3")
-    removed = run("secrets", "remove", "s3")
+    removed = run("secrets", "remove", "s3", "--yes")
     assert removed.code == 0
     assert "photos" in removed.err
     assert run("secrets", "view", "s3").code == 5

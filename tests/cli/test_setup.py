@@ -81,9 +81,11 @@ EXPECTED = {
 def test_it_shows_first_writes_when_told_and_takes_it_back(keybaton: CommandLine, home: Path, program: str) -> None:
     """Without a terminal only --yes writes; twice is as once; files are private; nothing is left of it in the end."""
     arguments = ("setup", program, *ARGUMENTS[program])
-    for option in ((), ("--dry-run",), ("--dry-run", "--yes"), ("--json",)):
+    refused = keybaton(*arguments, "--json")
+    assert (refused.code, refused.document["error"]["hint"]) == (2, "`--yes` says so.")
+    for option in ((), ("--dry-run",), ("--dry-run", "--yes"), ("--dry-run", "--json")):
         done = keybaton(*arguments, *option)
-        assert done.code == 0
+        assert done.code == (0 if option else 2)
         assert written(home) == {}
         assert all(
             line.strip() in done.out.replace('\\"', '"')
@@ -99,7 +101,7 @@ def test_it_shows_first_writes_when_told_and_takes_it_back(keybaton: CommandLine
     assert written(home) == EXPECTED[program]
     states = {row["program"]: row["state"] for row in keybaton("setup", "--json").document["programs"]}
     assert [name for name, state in states.items() if state == "on"] == [program]
-    assert keybaton("setup", program, "--remove").out.endswith("Nothing was changed.\n")
+    assert keybaton("setup", program, "--remove").code == 2
     assert written(home) == EXPECTED[program]
     done = keybaton("setup", program, "--remove", "--yes", "--json")
     assert done.document["applied"] is True

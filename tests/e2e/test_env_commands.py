@@ -60,7 +60,8 @@ def test_values_are_set_shown_masked_and_removed(project: Project) -> None:
     assert "FROM_FILE" in unknown.stderr
     assert project.keybaton("env", "remove", "C", "NOT_THERE", ok=False).returncode == 5
     assert project.keybaton("env", "get", "C").stdout == "hush\n"
-    project.keybaton("env", "remove", "C", "D")
+    assert project.keybaton("env", "remove", "C", "D", ok=False).returncode == 2
+    project.keybaton("env", "remove", "C", "D", "--yes")
     assert project.keybaton("env", "get", "C", ok=False).returncode == 5
     project.keybaton("env", "undo", "C")
     assert project.keybaton("env", "get", "C").stdout == "hush\n"

@@ -58,7 +58,7 @@ def test_removing_asks_first_and_does_nothing_by_default(desk: Desk) -> None:
     desk.keybaton("secrets remove token")
     desk.answer("Remove token?", "Enter")
     desk.terminal.wait_for("Nothing was removed.")
-    assert desk.terminal.exit_code() == 0
+    assert desk.terminal.exit_code() == 130
     assert desk.agent.field("token", "value") == b"abc"
 
 
@@ -129,7 +129,7 @@ def test_undo_asks_first(desk: Desk) -> None:
     desk.keybaton("undo token")
     desk.answer("Bring back token as it was before?", "n")
     desk.terminal.wait_for("Nothing was changed.")
-    assert desk.terminal.exit_code() == 0
+    assert desk.terminal.exit_code() == 130
     assert desk.agent.field("token", "value") == b"newer"
     desk.keybaton("undo token")
     desk.answer("Bring back token as it was before?", "Enter")
@@ -144,7 +144,7 @@ def test_setup_asks_first(desk: Desk) -> None:
     screen = desk.answer("Do it?", "n")
     assert "helper = " in screen
     desk.terminal.wait_for("Nothing was changed.")
-    assert desk.terminal.exit_code() == 0
+    assert desk.terminal.exit_code() == 130
     assert not written.exists()
     desk.keybaton("setup git")
     desk.answer("Do it?", "Enter")

@@ -63,23 +63,26 @@ def test_an_environment_that_is_not_there_is_told_before_anything_is_typed(real:
         assert "TOKEN:" not in screen
 
 
-def test_an_environment_and_a_project_are_removed_after_a_yes(real: RealDesk) -> None:
-    """Enter alone is no: exit code 130 and nothing removed."""
+def test_a_variable_an_environment_and_a_project_are_removed_after_a_yes(real: RealDesk) -> None:
+    """Enter alone is no: exit code 130 and nothing removed. Nobody is asked about what is not there."""
     real.with_project()
-    for command, question, gone in (
-        ("env envs --remove staging", "Remove staging with 1 variable?", "staging"),
-        (f"env vaults --remove {real.project_id()}", "with all its variables?", "shop"),
+    real.done("env", "set", "OTHER=1", "--env", "staging")
+    real.keybaton("env remove OTHER NEVER --env staging")
+    assert real.terminal.exit_code() == 5
+    for command, question, gone, look in (
+        ("env remove OTHER --env staging", "Remove OTHER from staging?", "OTHER", "env list --env staging"),
+        ("env envs --remove staging", "Remove staging with 1 variable?", "staging", "env envs"),
+        (f"env vaults --remove {real.project_id()}", "with all its variables?", "shop", "env vaults"),
     ):
-        look = command.split()[:2]
         real.keybaton(command)
         real.answer(question, "Enter")
         real.terminal.wait_for("Nothing was removed.")
         assert real.terminal.exit_code() == 130
-        assert gone in real.done(*look)
+        assert gone in real.done(*look.split())
         real.keybaton(command)
         real.answer(question, "y")
         assert real.terminal.exit_code() == 0
-        assert gone not in real.done(*look)
+        assert gone not in real.done(*look.split())
 
 
 def test_an_environment_is_sent_after_a_question(real: RealDesk) -> None:

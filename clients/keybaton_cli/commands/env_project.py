@@ -147,10 +147,8 @@ def envs(app: App, create: str | None, remove: str | None, yes: bool) -> None:
     if remove:
         remove = where.project.environment(remove)
         if not yes:
-            prompts.demand(app, "Whether to remove it", "`--yes` says so.")
             count = output.count(len(where.variables(remove)), "variable")
-            if not prompts.Asker().confirm(f"Remove {remove} with {count}?"):
-                raise Failure("INTERRUPTED", "Nothing was removed.")
+            prompts.agree(app, yes, f"Remove {remove} with {count}?")
         api.remove_environment(where.project.vault, remove)
     found = where.environments()
     if app.json:
@@ -167,10 +165,7 @@ def vaults(app: App, remove: str | None, yes: bool) -> None:
     """List the projects of this device's vault, or remove one."""
     api = app.client().environments
     if remove:
-        if not yes:
-            prompts.demand(app, "Whether to remove it", "`--yes` says so.")
-            if not prompts.Asker().confirm(f"Remove the project {output.printable(remove)} with all its variables?"):
-                raise Failure("INTERRUPTED", "Nothing was removed.")
+        prompts.agree(app, yes, f"Remove the project {output.printable(remove)} with all its variables?")
         api.remove_project(remove)
     found = api.projects()
     if app.json:

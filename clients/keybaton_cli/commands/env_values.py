@@ -201,13 +201,19 @@ def _one_line(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
-@command("remove", examples=("keybaton env remove OLD_TOKEN", "keybaton env remove A B --env staging"))
+@command("remove", examples=("keybaton env remove OLD_TOKEN", "keybaton env remove A B --env staging --yes"))
 @click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=complete_variable)
 @env_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_app
-def remove(app: App, names: Sequence[str], environment: str | None) -> None:
+def remove(app: App, names: Sequence[str], environment: str | None, yes: bool) -> None:
     """Remove variables; `keybaton env undo NAME` brings one back. Removing what is not there is an error (exit 5)."""
     where = place(app, environment)
+    if not yes and set(names) <= {
+        variable.name for variable in where.variables()
+    }:  # else the agent says what is not there
+        shown = ", ".join(output.printable(name) for name in names)
+        prompts.agree(app, yes, f"Remove {shown} from {where.environment}?")
     done = app.client().environments.change(where.project.vault, where.environment, {}, list(dict.fromkeys(names)))
     if app.json:
         output.document({"environment": where.environment, "removed": done.removed})

@@ -121,9 +121,7 @@ def undo(app: App, name: str, version: int | None, database: bool, yes: bool) ->
             if version
             else f"{output.printable(name)} as it was before"
         )
-        if not prompts.Asker().confirm(f"Bring back {what}?", default=True):
-            output.say("Nothing was changed.")
-            return
+        prompts.agree(app, yes, f"Bring back {what}?", "Nothing was changed.", default=True)
     try:
         back = bring_back(app, ref, version)
     except ClientError as error:

@@ -9,7 +9,6 @@ import click
 
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli import output, prompts, values
-from keybaton_cli.failure import UsageFailure
 from keybaton_cli.follow import Need, follow, reporter_for
 from keybaton_cli.framework import DESCRIPTOR, App, Command, command, pass_app
 from keybaton_cli.prompts import Asker
@@ -123,9 +122,7 @@ def start_receiving(
         missing = [option for option, given in (("--code-fd N", code), ("--yes", yes)) if not given]
         if missing:
             what = "The code" if not code else "The review"
-            raise UsageFailure(
-                f"{what} cannot be asked here: there is no terminal to ask on.", f"Give {' and '.join(missing)}."
-            )
+            raise prompts.cannot_ask(app, what, f"Give {' and '.join(missing)}.")
     if photosphere:
         output.warn(PHOTOSPHERE_WARNING)
     request = share_pb2.StartReceiveRequest(

@@ -85,11 +85,9 @@ def remove(app: App, name: str, yes: bool) -> None:
 
 def remove_item(app: App, ref: common_pb2.ItemRef, yes: bool) -> None:
     """Asks, removes, and says which databases still name what was removed."""
-    if not yes and prompts.possible(app):
-        app.client().vault.get_item(ref)
-        if not prompts.Asker().confirm(f"Remove {output.printable(ref.name)}?", default=False):
-            output.say("Nothing was removed.")
-            return
+    if not yes:
+        app.client().vault.get_item(ref)  # nobody is asked about what is not there
+        prompts.agree(app, yes, f"Remove {output.printable(ref.name)}?")
     removed = app.client().vault.delete_item(ref)
     if app.json:
         output.document(summary_json(removed.summary) | {"removed": True, "linkedBy": list(removed.unlinked_databases)})

@@ -37,7 +37,7 @@ def setup(
     """Show and write the line by which git, docker, aws, kubectl, ssh or keyring uses the vault.
 
     NAME is a secret for aws and kubectl, a registry for docker. What somebody else has configured is never replaced. Without
-    a terminal nothing is written unless --yes.
+    a terminal --yes is needed to write it, --dry-run to see it.
     """
     if name is None:
         if what or label or remove or yes:
@@ -53,14 +53,13 @@ def setup(
     wanted = bool(plan.steps) and not dry_run
     if not app.json:
         _show(plan, remove)
-    if wanted and not yes:
-        wanted = prompts.possible(app) and prompts.Asker().confirm("Do it?", default=True)
     if wanted:
+        prompts.agree(app, yes, "Do it?", "Nothing was changed.", default=True)
         for step in plan.steps:
             step.apply()
         if name == "ssh" and not remove:
             app.client().agent.serve_ssh()
-    _report(app, name, plan, wanted, asked=not (dry_run or yes))
+    _report(app, name, plan, wanted)
 
 
 def _show(plan: Plan, remove: bool) -> None:
@@ -74,7 +73,7 @@ def _show(plan: Plan, remove: bool) -> None:
         output.note(output.printable(note))
 
 
-def _report(app: App, name: str, plan: Plan, applied: bool, *, asked: bool) -> None:
+def _report(app: App, name: str, plan: Plan, applied: bool) -> None:
     if app.json:
         changes = [{"where": step.where, "lines": list(step.lines), "removes": step.removes} for step in plan.steps]
         output.document({"program": name, "changes": changes, "notes": list(plan.notes), "applied": applied})
@@ -82,7 +81,6 @@ def _report(app: App, name: str, plan: Plan, applied: bool, *, asked: bool) -> N
         output.say("Done.")
     elif plan.steps:
         output.say("Nothing was changed.")
-        output.hint("--yes does it without asking." if asked and not prompts.possible(app) else "")
 
 
 def _show_states(app: App) -> None:

@@ -64,7 +64,7 @@ _SECRETS_SENT = "test_secrets_are_ticked_in_a_list_and_sent_after_a_warning"
 _FIELDS_TYPED = "test_fields_are_asked_for_without_showing_what_is_secret"
 _RENAMED = "test_what_arrives_is_edited_unticked_and_renamed_past_a_taken_name"
 _RESTORED = "test_a_backup_is_made_and_restored_with_passphrases_of_their_own"
-_REMOVED = "test_an_environment_and_a_project_are_removed_after_a_yes"
+_REMOVED = "test_a_variable_an_environment_and_a_project_are_removed_after_a_yes"
 _TWO_MEANINGS = "test_a_file_of_two_meanings_is_read_as_the_person_says"
 
 FAKE = (
@@ -257,6 +257,12 @@ REAL = (
         (_VALUE, "OTHER:"),
     ),
     _walk(
+        "env remove DATABASE_URL --env staging",
+        "a project",
+        _REMOVED,
+        ("env_values.py: f'Remove {shown} from {where.environment}?'", "Remove DATABASE_URL from staging?"),
+    ),
+    _walk(
         "env envs --remove staging",
         "a project",
         _REMOVED,
@@ -277,13 +283,15 @@ REAL = (
 )
 """Against a real agent; `ID` in a command is the project's."""
 
-_ASKING = frozenset({"text", "hidden", "lines", "confirm", "choose", "tick", "passphrase"})
+_ASKING = frozenset({"text", "hidden", "lines", "confirm", "choose", "tick"})
+_THIRD = frozenset({"passphrase", "agree"})  # ask too, with the question as their third argument
 _NOT_ASKED = frozenset(
     {
         "follow.py: session",  # a reporter's tick
         "share_report.py: session",
         "lock.py: ''",  # from a descriptor
         "prompts.py: label",  # handed on to the library
+        "prompts.py: question",
     }
 )
 
@@ -292,8 +300,12 @@ def in_the_source() -> Iterator[str]:
     """Every question in the command line's code, as `file: label`."""
     for path in Path(keybaton_cli.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _ASKING:
-                given = node.args[2:3] if node.func.attr == "passphrase" else node.args[:1]
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in _ASKING | _THIRD
+            ):
+                given = node.args[2:3] if node.func.attr in _THIRD else node.args[:1]
                 for label in given:
                     question = f"{path.name}: {ast.unparse(label)}"
                     if question not in _NOT_ASKED:
