@@ -33,8 +33,7 @@ def in_review(alice: Host, desk: Desk) -> tuple[Spawned, str]:
     send = alice.spawn_keybaton("secrets", "send", "token", "--yes", "--json")
     code = send.read_event("code")["code"]
     desk.keybaton("secrets receive")
-    desk.terminal.wait_for("Code shown on the other device:")
-    desk.terminal.line(code)
+    desk.answer("Code shown on the other device:", typed=code)
     desk.terminal.wait_for("Save it?")
     return send, send.read_event("peer")["address"].rpartition(":")[0]
 

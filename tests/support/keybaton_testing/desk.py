@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from keybaton_testing.lab import Host
-from keybaton_testing.program import keybaton
+from keybaton_testing.prompt_desk import Place
 from keybaton_testing.terminal import Terminal
 
 
@@ -14,16 +12,12 @@ def open_terminal(host: Host) -> Terminal:
     return Terminal(host.env, (*host.prefix, "bash", "--norc", "--noprofile"))
 
 
-@dataclass
-class Desk:
-    """A device and the terminal on it."""
+class Desk(Place):
+    """On a device of the lab."""
 
-    host: Host
-    terminal: Terminal
-
-    def keybaton(self, arguments: str) -> None:
-        """Starts `keybaton` with these arguments in the terminal."""
-        self.terminal.run(f"{' '.join(keybaton())} {arguments}")
+    def __init__(self, host: Host, terminal: Terminal) -> None:
+        super().__init__(terminal)
+        self.host = host
 
     def shown_code(self) -> str:
         """The code that a sending command shows, once it waits for the other device."""
