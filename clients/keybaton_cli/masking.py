@@ -1,7 +1,8 @@
 """Replaces secrets in a stream of bytes by eight dots, however the stream is cut into pieces. Pure: no files, no clock.
 
 Each secret is also looked for as base64 (at all three alignments, both alphabets, in lines of any length or in one),
-URL-encoded, escaped in JSON, and with the line ends of a terminal. A secret that was printed in pieces with pauses between
+URL-encoded, escaped in JSON, and with the line ends of a terminal; the lines of one with several also one by one, since
+programs put something before each (a log's time, an indent). A secret that was printed in pieces with pauses between
 them keeps its first piece: what follows is masked, so that it never stands there whole.
 """
 
@@ -16,6 +17,8 @@ from urllib.parse import quote_from_bytes, quote_plus
 
 MASK = "••••••••".encode()
 MIN_CHARACTERS = 4  # shorter values occur everywhere
+LINE_MIN_CHARACTERS = 8  # so do shorter lines; a secret has many
+_BOUNDARY = re.compile(r"-----(BEGIN|END) [^-]*-----")  # RFC 7468, 2: the same in everybody's keys
 
 
 def forms(secret: str) -> set[bytes]:
@@ -23,16 +26,33 @@ def forms(secret: str) -> set[bytes]:
     if len(secret) < MIN_CHARACTERS:
         return set()
     raw = secret.encode(errors="surrogateescape")
-    found = {raw, *base64_forms(secret)}
+    found = {raw, *base64_forms(secret), *line_forms(secret)}
     for safe in ("", "/", "/:", "/:@!$&'()*+,;=~?"):
         quoted = quote_from_bytes(raw, safe=safe)
         found |= {quoted.encode(), _lower_escapes(quoted).encode()}
     found |= {quote_plus(raw).encode(), _lower_escapes(quote_plus(raw)).encode()}
-    for ascii_only in (True, False):
-        escaped = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
-        found |= {text.encode(errors="surrogateescape") for text in (escaped, escaped.replace("/", "\\/"))}
+    found |= _json_forms(secret)
     # A terminal writes a line end as CR LF.
     found |= {form.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for form in found}
+    return found
+
+
+def _json_forms(text: str) -> set[bytes]:
+    found = set()
+    for ascii_only in (True, False):
+        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        found |= {form.encode(errors="surrogateescape") for form in (escaped, escaped.replace("/", "\\/"))}
+    return found
+
+
+def line_forms(secret: str) -> set[bytes]:
+    """The lines of a secret that has several, as they are and escaped in JSON; without their indents, short ones and what
+    tells nothing."""
+    lines = [line.strip() for line in secret.split("\n")]
+    found = set()
+    for line in lines if len(lines) > 1 else ():
+        if len(line) >= LINE_MIN_CHARACTERS and not _BOUNDARY.fullmatch(line) and any(map(str.isalnum, line)):
+            found |= {line.encode(errors="surrogateescape"), *_json_forms(line)}
     return found
 
 

@@ -149,6 +149,33 @@ def test_base64_in_lines_is_found(line_end: bytes, width: int, before: int) -> N
         assert out.endswith(b"\nafter\n")
 
 
+KEY_LINES = ["MIGHAgEAMBMGByqGSM49/AgEG", "wawIBAQQgevZzL1gdA", "fr8hb7zsL4"]
+KEY = "-----BEGIN PRIVATE KEY-----\n{}\n{}\n  {}\r\nshort=\n========\n-----END PRIVATE KEY-----\n".format(*KEY_LINES)
+
+
+@MANY
+@given(st.lists(st.integers(0, 300), max_size=30), st.lists(st.booleans(), max_size=5), st.booleans())
+def test_a_secret_of_several_lines_is_found_line_by_line(places: list[int], flushes: list[bool], as_json: bool) -> None:
+    """Behind what a log puts before each, however the stream is cut. What is no secret in it stays: everybody's first line,
+    what is too short, and marks alone."""
+    shown = [json.dumps(line) if as_json else line for line in KEY.split("\n")]
+    text = "".join(f"12:00:01 app: {line}\n" for line in shown).encode()
+    whole = masked(Masker([KEY]), [text])
+    assert whole.count(b"12:00:01 app: ") == len(shown)
+    assert whole.count(MASK) == len(KEY_LINES)
+    for stays in (b"-----BEGIN PRIVATE KEY-----", b"short=", b"========", b"-----END PRIVATE KEY-----"):
+        assert stays in whole
+    assert masked(Masker([KEY]), cut(text, places)) == whole
+    paused = masked(Masker([KEY]), cut(text, places), flushes)
+    assert not any(line.encode() in paused for line in KEY_LINES)
+
+
+def test_a_secret_of_several_lines_in_one_piece_is_one_mask() -> None:
+    """Its lines add nothing to it, and those of a secret of one line are not looked for in parts."""
+    assert masked(Masker([KEY]), [b"<" + KEY.encode() + b">"]) == b"<" + MASK + b">"
+    assert masked(Masker(["correct horse battery"]), [b"a horse battery"]) == b"a horse battery"
+
+
 def test_line_ends_are_not_held_back_without_end() -> None:
     """An empty line, and one that is indented far, end what may have been a secret."""
     begun = base64.b64encode(b"hunter2")[:4]

@@ -58,6 +58,18 @@ def test_a_secret_in_pieces_or_encoded_is_masked(place: Place, script: str) -> N
     assert "aHVudGVyMi" not in done.stdout.replace("\n", "")
 
 
+def test_a_secret_of_several_lines_is_masked_behind_a_logs_words(place: Place) -> None:
+    """Each line on its own, also where it is written in two goes."""
+    place.held.values["default"] = {
+        "T_S": b"-----BEGIN KEY-----\nfirst-of-the-test\nsecond-of-the-test\n-----END KEY-----"
+    }
+    dots = MASK.decode()
+    logged = f"app: -----BEGIN KEY-----\napp: {dots}\napp: {dots}\napp: -----END KEY-----\n"
+    assert masked(place, 'echo "$T_S" | sed "s/^/app: /"').stdout == logged
+    in_two = 'printf "app: %s" "${line%test}"; case $line in *test) printf test;; esac; echo'
+    assert masked(place, f'echo "$T_S" | while read -r line; do {in_two}; done').stdout == logged
+
+
 def test_what_the_caller_set_instead_is_masked_too(place: Place) -> None:
     """It is what the program has."""
     done = place.run("--mask", "--", "sh", "-c", "echo $T_S", env={"T_S": "from-the-caller"})

@@ -40,8 +40,8 @@ from keybaton_cli.relay import end_as, run_child
 @click.option(
     "--mask",
     is_flag=True,
-    help="Replace secrets in the program's output by dots; values under 4 characters, and what the schema declares not "
-    "secret, stay.",
+    help="Replace secrets in the program's output by dots, those of several lines also line by line; values under 4 "
+    "characters, lines under 8, and what the schema declares not secret, stay.",
 )
 @click.option(
     "--mount",
