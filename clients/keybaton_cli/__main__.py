@@ -6,6 +6,6 @@ if __name__ == "__main__":
     # The trampoline starts Python without `site`, which costs a quarter of the start: only this folder is needed so far.
     if sys.flags.no_site:
         sys.path.insert(0, __file__.rpartition("/keybaton_cli/")[0])
-    from keybaton_cli.hot import main
+    from keybaton_hot import main
 
     main()

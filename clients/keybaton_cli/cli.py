@@ -11,8 +11,8 @@ import click
 from keybaton_cli import exits, output
 from keybaton_cli.failure import Failure, SessionFailure, UsageFailure, document
 from keybaton_cli.framework import App, LazyGroup, NoCommand
-from keybaton_cli.hot.failing import json_asked
 from keybaton_client.problem import ClientError
+from keybaton_hot.failing import json_asked
 
 _C = "keybaton_cli.commands."
 

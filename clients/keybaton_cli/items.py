@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from keybaton_api.agent.v1 import common_pb2
 from keybaton_cli import output
-from keybaton_cli.hot.listing import name_order
 from keybaton_cli.secret_types import LINKS, SECRET_TYPES, spec_of
+from keybaton_hot.listing import name_order
 
 if TYPE_CHECKING:
     from keybaton_cli.framework import App

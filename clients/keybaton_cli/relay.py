@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from keybaton_cli.hot.executing import become
 from keybaton_client.problem import ClientError
+from keybaton_hot.executing import become
 
 PASSED_ON = frozenset(
     {

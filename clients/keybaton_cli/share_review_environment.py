@@ -8,12 +8,12 @@ from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli import output
 from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App
-from keybaton_cli.hot.executing import hijacks
 from keybaton_cli.project.context import project_of
 from keybaton_cli.project.file import environment_name
 from keybaton_cli.prompts import Asker
 from keybaton_cli.share_words import CHANGES
 from keybaton_client.problem import ClientError
+from keybaton_hot.executing import hijacks
 
 _KEEP, _REPLACE = share_pb2.CONFLICT_CHOICE_REUSE, share_pb2.CONFLICT_CHOICE_REPLACE
 _ROUNDS_MAX = 100  # each is a person's answer

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from keybaton_cli import hot
+import keybaton_hot as hot
 from keybaton_client.locate import default_socket
 from keybaton_testing.hot_device import LISTING, MAIN, SECONDS, THROUGH_CLICK, HotDevice, Ran
 from keybatond.errors import Reason

@@ -28,8 +28,8 @@ _INTERPRETER = {
     "linecache",  # 3.13 loads it for the code of `-c`, by which this test asks
 }
 _HOT = {
-    *("_socket", "gc", "keybaton_cli", "keybaton_cli.hot", "keybaton_client", "keybaton_client.unary"),
-    *("keybaton_client.requests", "keybaton_client.incoming", "keybaton_client.answers"),
+    *("_socket", "gc", "keybaton_hot", "keybaton_hot.unary"),
+    *("keybaton_hot.requests", "keybaton_hot.incoming", "keybaton_hot.answers"),
 }
 
 
@@ -37,9 +37,9 @@ _HOT = {
     ("arguments", "stdin", "more"),
     [
         (["get", "token"], None, set()),
-        (["secrets", "list"], None, {"keybaton_cli.hot.listing"}),
-        (["secrets", "list", "--json"], None, {"keybaton_cli.hot.listing"}),
-        (["secrets", "add", "a", "--type", "token"], b"v", {"keybaton_cli.hot.adding"}),
+        (["secrets", "list"], None, {"keybaton_hot.listing"}),
+        (["secrets", "list", "--json"], None, {"keybaton_hot.listing"}),
+        (["secrets", "add", "a", "--type", "token"], b"v", {"keybaton_hot.adding"}),
     ],
 )
 def test_a_hot_command_loads_nothing_but_what_it_needs(
@@ -74,7 +74,9 @@ def test_an_import_loads_neither_grpcio_nor_protobuf_nor_click(device: HotDevice
 
 def test_a_command_that_is_not_hot_looks_for_garbage() -> None:
     """The hot path does without, and what click serves may run for hours."""
-    shown = "import gc, keybaton_cli.cli as cli, keybaton_cli.hot as hot; cli.main = lambda: print(gc.isenabled()); hot.main()"
+    shown = (
+        "import gc, keybaton_cli.cli as cli, keybaton_hot as hot; cli.main = lambda: print(gc.isenabled()); hot.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", shown, "status"], capture_output=True, text=True, timeout=SECONDS, check=True
     )
@@ -89,7 +91,7 @@ class Interrupted(types.ModuleType):
         raise KeyboardInterrupt
 
 sys.modules["keybaton_cli.cli"] = Interrupted("keybaton_cli.cli")
-from keybaton_cli.hot import main
+from keybaton_hot import main
 main()
 """
 

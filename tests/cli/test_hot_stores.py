@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_cli.hot import adding
 from keybaton_cli.secret_types import SECRET_TYPES
+from keybaton_hot import adding
 from keybaton_testing.hot_device import HotDevice, Ran
 from keybatond.errors import Reason
 

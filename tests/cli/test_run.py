@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_cli import hot
-from keybaton_cli.hot.executing import hijacks, merged
-from keybaton_cli.hot.running import ANSWER_SECONDS, fetched
+import keybaton_hot as hot
 from keybaton_client.problem import ClientError
+from keybaton_hot.executing import hijacks, merged
+from keybaton_hot.running import ANSWER_SECONDS, fetched
 from keybaton_testing.run_place import MAIN, PROJECT, SECONDS, SHOW, THROUGH_CLICK, Place, run_place
 from keybatond.errors import KeybatonError, Reason
 
@@ -394,15 +394,13 @@ def test_run_loads_nothing_but_what_it_needs(place: Place) -> None:
     assert set(done.stderr.decode().split()) - set(empty.stdout.split()) == {
         "_socket",
         "gc",
-        "keybaton_cli",
-        "keybaton_cli.hot",
-        "keybaton_cli.hot.executing",
-        "keybaton_cli.hot.running",
-        "keybaton_client",
-        "keybaton_client.answers",
-        "keybaton_client.incoming",
-        "keybaton_client.requests",
-        "keybaton_client.unary",
+        "keybaton_hot",
+        "keybaton_hot.executing",
+        "keybaton_hot.running",
+        "keybaton_hot.answers",
+        "keybaton_hot.incoming",
+        "keybaton_hot.requests",
+        "keybaton_hot.unary",
     }
 
 

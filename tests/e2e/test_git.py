@@ -118,12 +118,12 @@ def test_setup_asks_on_a_terminal(device: PassphraseDevice) -> None:
     """The line is shown first; no means no, and yes is the default."""
     require("git", "tmux")
     with Terminal(device.env) as terminal:
-        for key, ended, helpers in (("n", "Nothing was changed.", ""), ("Enter", "Done.", "keybaton\n")):
+        for key, ended, code, helpers in (("n", "Nothing was changed.", 130, ""), ("Enter", "Done.", 0, "keybaton\n")):
             terminal.run("keybaton setup git")
             assert "helper = keybaton" in terminal.wait_for("Do it?")
             terminal.press(key)
             terminal.wait_for(ended)
-            assert terminal.exit_code() == 0
+            assert terminal.exit_code() == code
             assert device.run(["git", "config", "--global", "credential.helper"]).stdout == helpers
 
 

@@ -95,7 +95,7 @@ def test_keyring_finds_it_by_its_entry_point_and_prefers_a_desktops_keychain(dev
         "import keyring, keyring.backend, sys\n"
         "found = {type(b).__name__: b for b in keyring.backend.get_all_keyring()}\n"
         "assert 0 < found['KeybatonKeyring'].priority < 1, found\n"
-        "assert 'grpc' not in sys.modules and 'keybaton_cli.hot' not in sys.modules\n"
+        "assert 'grpc' not in sys.modules and 'keybaton_hot' not in sys.modules\n"
         "print(keyring.get_keyring().name)\n"
     )
     done = device.run([python(), "-I", "-c", code], check=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keybaton_client.problem import ClientError
-from keybaton_client.unary import Channel
+from keybaton_hot.unary import Channel
 from keybaton_testing.grpc_server import short_folder
 from keybatond.refusal import StartRefused
 from keybatond.rpc.limits import MESSAGE_MAX_BYTES

@@ -27,7 +27,7 @@ HELPERS = {  # a request to each
     "keybaton-aws-credentials": ("name", ""),
     "keybaton-kubectl-credentials": ("name", ""),
 }
-PACKAGES = ("keybaton_core", "keybatond", "keybaton_client", "keybaton_cli", "keybaton_api")
+PACKAGES = ("keybaton_core", "keybatond", "keybaton_client", "keybaton_cli", "keybaton_hot", "keybaton_api")
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from keybaton_cli.commands.run_mask import run_masked
 from keybaton_cli.commands.run_mount import READS_DEFAULT, READS_MAX, mounted
 from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
-from keybaton_cli.hot.executing import become, merged
-from keybaton_cli.hot.running import fetched
 from keybaton_cli.project.checking import checked_defaults
 from keybaton_cli.project.context import Place, place
 from keybaton_cli.relay import end_as, run_child
+from keybaton_hot.executing import become, merged
+from keybaton_hot.running import fetched
 
 
 @command(

@@ -13,9 +13,9 @@ from keybaton_cli import output, prompts, values
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
-from keybaton_cli.hot.listing import HEAD
 from keybaton_cli.items import SECRET, fields_of, hidden, listed, secret_item, secret_ref, summary_json
 from keybaton_cli.secret_types import SECRET_TYPES, FieldSpec, doubt, field_names, fields_help, spec_of
+from keybaton_hot.listing import HEAD
 
 FIELD_HELP = "Set a field. Visible to other programs of this user: prefer --field-fd. May be repeated."
 FIELD_FD_HELP = "Read a field's value from file descriptor N. May be repeated."

@@ -19,7 +19,7 @@ def serve(arguments: list[str]) -> int:
         raise ClientError("USAGE", "The command line is not UTF-8 text.") from None
     if name in NAMES and arguments[1:] in (["--help"], ["-h"]):
         from keybaton_cli.helpers.usage import help_text
-        from keybaton_cli.hot import write
+        from keybaton_hot import write
 
         write(help_text(name).encode())
         return 0

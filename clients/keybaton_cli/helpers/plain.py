@@ -5,8 +5,8 @@ from _json import (
     encode_basestring_ascii as quoted,
 )  # the module `json` imports `re`, which costs more than all the rest
 
-from keybaton_cli.hot import write
 from keybaton_client.problem import ClientError
+from keybaton_hot import write
 
 __all__ = ["attended", "document", "quoted", "read", "say", "sentence", "write"]
 

@@ -1,20 +1,18 @@
 """What helpers ask of the agent: secrets by name, within a second. Says nothing to anybody; raises ClientError."""
 
-from keybaton_cli.hot import agent, call, default_socket
-from keybaton_client.answers import list_answer, put_answer
-from keybaton_client.credential_messages import (
+from keybaton_client.problem import ClientError
+from keybaton_hot import agent, call, default_socket
+from keybaton_hot.answers import list_answer, put_answer
+from keybaton_hot.credential_messages import (
     DELETE_ITEM,
     GET_ITEM,
-    LIST_ITEMS,
     PUT_ITEM,
     delete_request,
     secret_answer,
     secret_request,
-    secrets_request,
 )
-from keybaton_client.problem import ClientError
-from keybaton_client.requests import put_request
-from keybaton_client.unary import Channel, connect
+from keybaton_hot.requests import LIST_ITEMS, list_request, put_request
+from keybaton_hot.unary import Channel, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ class Vault:
         found: list[str] = []
         token = ""
         while True:
-            request = secrets_request(prefix, _PAGE, token)
+            request = list_request(_PAGE, token, prefix)
             page, rests, token = self._call(LIST_ITEMS, request, list_answer, READ_SECONDS)
             found += [name for name, (kind, _, _) in zip(page, rests, strict=True) if kind == "login"]
             if not token:

@@ -51,6 +51,20 @@ def _list_encoded(items: list[ItemSummary], token: str) -> bytes:
     return response.SerializeToString()
 
 
+def _columns_encoded(items: list[ItemSummary], token: str) -> bytes:
+    items = sorted(items, key=lambda item: (item.ref.name.casefold(), item.ref.name))
+    types = sorted({item.secret_type for item in items})
+    places = {secret_type: place for place, secret_type in enumerate(types)}
+    columns = vault_pb2.ItemColumns(
+        names="".join([item.ref.name + "\n" for item in items]),
+        types=types,
+        type_numbers=[places[item.secret_type] for item in items],
+        versions=[item.version for item in items],
+        updated_at_ms=[item.updated_at_ms for item in items],
+    )
+    return vault_pb2.ListItemsResponse(columns=columns, next_page_token=token).SerializeToString()
+
+
 def add_to_server(servicer: VaultServicer, server: Any) -> None:
     """Registers the servicer; reads and lists take bytes."""
     take_bytes(NAME, servicer, ("GetItem", "ListItems"), server)
@@ -86,8 +100,10 @@ class VaultServicer(vault_pb2_grpc.VaultServiceServicer):
 
     async def ListItems(self, request: bytes, context: _Context) -> bytes:  # type: ignore[override]  # see add_to_server
         asked = decoded(vault_pb2.ListItemsRequest(), request)
+        if asked.columns and not asked.kind:
+            raise refused("kind", "has to be said for columns")
         return self._vault.list_encoded(
-            _list_encoded,
+            _columns_encoded if asked.columns else _list_encoded,
             kind_from(asked.kind) if asked.kind else None,
             asked.vault,
             asked.environment,

@@ -23,6 +23,7 @@ from keybaton_api.agent.v1 import (
     vault_pb2,
     vault_pb2_grpc,
 )
+from keybaton_testing.item_columns import item_columns
 
 SSH_SOCKET = "/run/user/1000/keybaton/ssh.sock"
 NOW_MS = 1_700_000_000_000
@@ -238,6 +239,8 @@ class FakeAgent(
             and request.kind in (common_pb2.ITEM_KIND_UNSPECIFIED, item.ref.kind)
             and item.ref.name.startswith(request.name_prefix)
         ]
+        if request.columns:
+            return vault_pb2.ListItemsResponse(columns=item_columns(found))
         return vault_pb2.ListItemsResponse(items=found)  # in the order of storing, as the agent's
 
     def BatchGet(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802

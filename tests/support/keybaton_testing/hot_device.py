@@ -15,8 +15,9 @@ import grpc
 
 import keybaton_cli
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_client.requests import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
+from keybaton_hot.requests import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
 from keybaton_testing.grpc_server import Handler, serving, short_folder
+from keybaton_testing.item_columns import item_columns
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.errors import wire_error
 
@@ -75,7 +76,11 @@ class FakeVault:
             )
             for name, kind, when in chosen
         ]
-        return vault_pb2.ListItemsResponse(items=items, next_page_token=more).SerializeToString()
+        if request.columns:
+            response = vault_pb2.ListItemsResponse(columns=item_columns(items), next_page_token=more)
+        else:
+            response = vault_pb2.ListItemsResponse(items=items, next_page_token=more)
+        return response.SerializeToString()
 
     def put(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         self._check(context)

@@ -15,7 +15,7 @@ import grpc
 
 import keybaton_cli
 from keybaton_api.agent.v1 import env_pb2
-from keybaton_client.requests import GET_ENVIRONMENT
+from keybaton_hot.requests import GET_ENVIRONMENT
 from keybaton_testing.grpc_server import serving, short_folder
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.errors import wire_error

@@ -6,7 +6,7 @@ import os
 import time
 
 from keybaton_client.start import ensure_agent
-from keybaton_client.unary import connect
+from keybaton_hot.unary import connect
 
 GET_INFO = "/keybaton_api.agent.v1.AgentService/GetInfo"
 _SECONDS = 15.0

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from keybaton_api.agent.v1 import common_pb2 as keybaton__api_dot_agent_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!keybaton_api/agent/v1/vault.proto\x12\x15keybaton_api.agent.v1\x1a\"keybaton_api/agent/v1/common.proto\"Z\n\x0eGetItemRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61re\x18\x03 \x01(\x08\"K\n\x0fGetItemResponse\x12)\n\x04item\x18\x01 \x01(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12\r\n\x05value\x18\x02 \x01(\x0c\"\x94\x01\n\x0ePutItemRequest\x12)\n\x04item\x18\x01 \x01(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12,\n\x04mode\x18\x02 \x01(\x0e\x32\x1e.keybaton_api.agent.v1.PutMode\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x04\x12\x13\n\x0brename_from\x18\x04 \x01(\t\"F\n\x0fPutItemResponse\x12\x33\n\x07summary\x18\x01 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\"@\n\x11\x44\x65leteItemRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"e\n\x12\x44\x65leteItemResponse\x12\x33\n\x07summary\x18\x01 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\x12\x1a\n\x12unlinked_databases\x18\x02 \x03(\t\"\xa1\x01\n\x10ListItemsRequest\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.keybaton_api.agent.v1.ItemKind\x12\r\n\x05vault\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x13\n\x0bname_prefix\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"_\n\x11ListItemsResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"?\n\x0f\x42\x61tchGetRequest\x12,\n\x04refs\x18\x01 \x03(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"o\n\x10\x42\x61tchGetResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12/\n\x07missing\x18\x02 \x03(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"\x82\x01\n\x0f\x42\x61tchPutRequest\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12,\n\x04mode\x18\x02 \x01(\x0e\x32\x1e.keybaton_api.agent.v1.PutMode\x12\x15\n\rskip_existing\x18\x03 \x01(\x08\"f\n\x10\x42\x61tchPutResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\r\x12\x10\n\x08replaced\x18\x02 \x01(\r\x12/\n\x07skipped\x18\x03 \x03(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"i\n\x13ListVersionsRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x0bItemVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0f\n\x07\x63urrent\x18\x04 \x01(\x08\x12\x0c\n\x04name\x18\x05 \x01(\t\"e\n\x14ListVersionsResponse\x12\x34\n\x08versions\x18\x01 \x03(\x0b\x32\".keybaton_api.agent.v1.ItemVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x0bUndoRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\x0f\n\x07version\x18\x02 \x01(\x04\"C\n\x0cUndoResponse\x12\x33\n\x07summary\x18\x01 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\"!\n\x10ListReadsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"c\n\x04Read\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12+\n\x03ref\x18\x02 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\"?\n\x11ListReadsResponse\x12*\n\x05reads\x18\x01 \x03(\x0b\x32\x1b.keybaton_api.agent.v1.Read*c\n\x07PutMode\x12\x18\n\x14PUT_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPUT_MODE_CREATE\x10\x01\x12\x14\n\x10PUT_MODE_REPLACE\x10\x02\x12\x13\n\x0fPUT_MODE_UPSERT\x10\x03\x32\xd9\x06\n\x0cVaultService\x12X\n\x07GetItem\x12%.keybaton_api.agent.v1.GetItemRequest\x1a&.keybaton_api.agent.v1.GetItemResponse\x12X\n\x07PutItem\x12%.keybaton_api.agent.v1.PutItemRequest\x1a&.keybaton_api.agent.v1.PutItemResponse\x12\x61\n\nDeleteItem\x12(.keybaton_api.agent.v1.DeleteItemRequest\x1a).keybaton_api.agent.v1.DeleteItemResponse\x12^\n\tListItems\x12\'.keybaton_api.agent.v1.ListItemsRequest\x1a(.keybaton_api.agent.v1.ListItemsResponse\x12[\n\x08\x42\x61tchGet\x12&.keybaton_api.agent.v1.BatchGetRequest\x1a\'.keybaton_api.agent.v1.BatchGetResponse\x12[\n\x08\x42\x61tchPut\x12&.keybaton_api.agent.v1.BatchPutRequest\x1a\'.keybaton_api.agent.v1.BatchPutResponse\x12g\n\x0cListVersions\x12*.keybaton_api.agent.v1.ListVersionsRequest\x1a+.keybaton_api.agent.v1.ListVersionsResponse\x12O\n\x04Undo\x12\".keybaton_api.agent.v1.UndoRequest\x1a#.keybaton_api.agent.v1.UndoResponse\x12^\n\tListReads\x12\'.keybaton_api.agent.v1.ListReadsRequest\x1a(.keybaton_api.agent.v1.ListReadsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!keybaton_api/agent/v1/vault.proto\x12\x15keybaton_api.agent.v1\x1a\"keybaton_api/agent/v1/common.proto\"Z\n\x0eGetItemRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61re\x18\x03 \x01(\x08\"K\n\x0fGetItemResponse\x12)\n\x04item\x18\x01 \x01(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12\r\n\x05value\x18\x02 \x01(\x0c\"\x94\x01\n\x0ePutItemRequest\x12)\n\x04item\x18\x01 \x01(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12,\n\x04mode\x18\x02 \x01(\x0e\x32\x1e.keybaton_api.agent.v1.PutMode\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x04\x12\x13\n\x0brename_from\x18\x04 \x01(\t\"F\n\x0fPutItemResponse\x12\x33\n\x07summary\x18\x01 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\"@\n\x11\x44\x65leteItemRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"e\n\x12\x44\x65leteItemResponse\x12\x33\n\x07summary\x18\x01 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\x12\x1a\n\x12unlinked_databases\x18\x02 \x03(\t\"\xb2\x01\n\x10ListItemsRequest\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.keybaton_api.agent.v1.ItemKind\x12\r\n\x05vault\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x13\n\x0bname_prefix\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x07 \x01(\x08\"\x94\x01\n\x11ListItemsResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x33\n\x07\x63olumns\x18\x03 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemColumns\"j\n\x0bItemColumns\x12\r\n\x05names\x18\x01 \x01(\t\x12\r\n\x05types\x18\x02 \x03(\t\x12\x14\n\x0ctype_numbers\x18\x03 \x03(\x07\x12\x10\n\x08versions\x18\x04 \x03(\x06\x12\x15\n\rupdated_at_ms\x18\x05 \x03(\x10\"?\n\x0f\x42\x61tchGetRequest\x12,\n\x04refs\x18\x01 \x03(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"o\n\x10\x42\x61tchGetResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12/\n\x07missing\x18\x02 \x03(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"\x82\x01\n\x0f\x42\x61tchPutRequest\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.keybaton_api.agent.v1.Item\x12,\n\x04mode\x18\x02 \x01(\x0e\x32\x1e.keybaton_api.agent.v1.PutMode\x12\x15\n\rskip_existing\x18\x03 \x01(\x08\"f\n\x10\x42\x61tchPutResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\r\x12\x10\n\x08replaced\x18\x02 \x01(\r\x12/\n\x07skipped\x18\x03 \x03(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\"i\n\x13ListVersionsRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x0bItemVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x02 \x01(\x03\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x0f\n\x07\x63urrent\x18\x04 \x01(\x08\x12\x0c\n\x04name\x18\x05 \x01(\t\"e\n\x14ListVersionsResponse\x12\x34\n\x08versions\x18\x01 \x03(\x0b\x32\".keybaton_api.agent.v1.ItemVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x0bUndoRequest\x12+\n\x03ref\x18\x01 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\x0f\n\x07version\x18\x02 \x01(\x04\"C\n\x0cUndoResponse\x12\x33\n\x07summary\x18\x01 \x01(\x0b\x32\".keybaton_api.agent.v1.ItemSummary\"!\n\x10ListReadsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"c\n\x04Read\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x03\x12+\n\x03ref\x18\x02 \x01(\x0b\x32\x1e.keybaton_api.agent.v1.ItemRef\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\"?\n\x11ListReadsResponse\x12*\n\x05reads\x18\x01 \x03(\x0b\x32\x1b.keybaton_api.agent.v1.Read*c\n\x07PutMode\x12\x18\n\x14PUT_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPUT_MODE_CREATE\x10\x01\x12\x14\n\x10PUT_MODE_REPLACE\x10\x02\x12\x13\n\x0fPUT_MODE_UPSERT\x10\x03\x32\xd9\x06\n\x0cVaultService\x12X\n\x07GetItem\x12%.keybaton_api.agent.v1.GetItemRequest\x1a&.keybaton_api.agent.v1.GetItemResponse\x12X\n\x07PutItem\x12%.keybaton_api.agent.v1.PutItemRequest\x1a&.keybaton_api.agent.v1.PutItemResponse\x12\x61\n\nDeleteItem\x12(.keybaton_api.agent.v1.DeleteItemRequest\x1a).keybaton_api.agent.v1.DeleteItemResponse\x12^\n\tListItems\x12\'.keybaton_api.agent.v1.ListItemsRequest\x1a(.keybaton_api.agent.v1.ListItemsResponse\x12[\n\x08\x42\x61tchGet\x12&.keybaton_api.agent.v1.BatchGetRequest\x1a\'.keybaton_api.agent.v1.BatchGetResponse\x12[\n\x08\x42\x61tchPut\x12&.keybaton_api.agent.v1.BatchPutRequest\x1a\'.keybaton_api.agent.v1.BatchPutResponse\x12g\n\x0cListVersions\x12*.keybaton_api.agent.v1.ListVersionsRequest\x1a+.keybaton_api.agent.v1.ListVersionsResponse\x12O\n\x04Undo\x12\".keybaton_api.agent.v1.UndoRequest\x1a#.keybaton_api.agent.v1.UndoResponse\x12^\n\tListReads\x12\'.keybaton_api.agent.v1.ListReadsRequest\x1a(.keybaton_api.agent.v1.ListReadsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'keybaton_api.agent.v1.vault_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUTMODE']._serialized_start=1993
-  _globals['_PUTMODE']._serialized_end=2092
+  _globals['_PUTMODE']._serialized_start=2172
+  _globals['_PUTMODE']._serialized_end=2271
   _globals['_GETITEMREQUEST']._serialized_start=96
   _globals['_GETITEMREQUEST']._serialized_end=186
   _globals['_GETITEMRESPONSE']._serialized_start=188
@@ -47,33 +47,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEITEMRESPONSE']._serialized_start=554
   _globals['_DELETEITEMRESPONSE']._serialized_end=655
   _globals['_LISTITEMSREQUEST']._serialized_start=658
-  _globals['_LISTITEMSREQUEST']._serialized_end=819
-  _globals['_LISTITEMSRESPONSE']._serialized_start=821
-  _globals['_LISTITEMSRESPONSE']._serialized_end=916
-  _globals['_BATCHGETREQUEST']._serialized_start=918
-  _globals['_BATCHGETREQUEST']._serialized_end=981
-  _globals['_BATCHGETRESPONSE']._serialized_start=983
-  _globals['_BATCHGETRESPONSE']._serialized_end=1094
-  _globals['_BATCHPUTREQUEST']._serialized_start=1097
-  _globals['_BATCHPUTREQUEST']._serialized_end=1227
-  _globals['_BATCHPUTRESPONSE']._serialized_start=1229
-  _globals['_BATCHPUTRESPONSE']._serialized_end=1331
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=1333
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=1438
-  _globals['_ITEMVERSION']._serialized_start=1440
-  _globals['_ITEMVERSION']._serialized_end=1541
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1543
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1644
-  _globals['_UNDOREQUEST']._serialized_start=1646
-  _globals['_UNDOREQUEST']._serialized_end=1721
-  _globals['_UNDORESPONSE']._serialized_start=1723
-  _globals['_UNDORESPONSE']._serialized_end=1790
-  _globals['_LISTREADSREQUEST']._serialized_start=1792
-  _globals['_LISTREADSREQUEST']._serialized_end=1825
-  _globals['_READ']._serialized_start=1827
-  _globals['_READ']._serialized_end=1926
-  _globals['_LISTREADSRESPONSE']._serialized_start=1928
-  _globals['_LISTREADSRESPONSE']._serialized_end=1991
-  _globals['_VAULTSERVICE']._serialized_start=2095
-  _globals['_VAULTSERVICE']._serialized_end=2952
+  _globals['_LISTITEMSREQUEST']._serialized_end=836
+  _globals['_LISTITEMSRESPONSE']._serialized_start=839
+  _globals['_LISTITEMSRESPONSE']._serialized_end=987
+  _globals['_ITEMCOLUMNS']._serialized_start=989
+  _globals['_ITEMCOLUMNS']._serialized_end=1095
+  _globals['_BATCHGETREQUEST']._serialized_start=1097
+  _globals['_BATCHGETREQUEST']._serialized_end=1160
+  _globals['_BATCHGETRESPONSE']._serialized_start=1162
+  _globals['_BATCHGETRESPONSE']._serialized_end=1273
+  _globals['_BATCHPUTREQUEST']._serialized_start=1276
+  _globals['_BATCHPUTREQUEST']._serialized_end=1406
+  _globals['_BATCHPUTRESPONSE']._serialized_start=1408
+  _globals['_BATCHPUTRESPONSE']._serialized_end=1510
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=1512
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=1617
+  _globals['_ITEMVERSION']._serialized_start=1619
+  _globals['_ITEMVERSION']._serialized_end=1720
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1722
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1823
+  _globals['_UNDOREQUEST']._serialized_start=1825
+  _globals['_UNDOREQUEST']._serialized_end=1900
+  _globals['_UNDORESPONSE']._serialized_start=1902
+  _globals['_UNDORESPONSE']._serialized_end=1969
+  _globals['_LISTREADSREQUEST']._serialized_start=1971
+  _globals['_LISTREADSREQUEST']._serialized_end=2004
+  _globals['_READ']._serialized_start=2006
+  _globals['_READ']._serialized_end=2105
+  _globals['_LISTREADSRESPONSE']._serialized_start=2107
+  _globals['_LISTREADSRESPONSE']._serialized_end=2170
+  _globals['_VAULTSERVICE']._serialized_start=2274
+  _globals['_VAULTSERVICE']._serialized_end=3131
 # @@protoc_insertion_point(module_scope)

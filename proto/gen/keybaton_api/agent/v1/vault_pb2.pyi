@@ -189,6 +189,7 @@ class ListItemsRequest(google.protobuf.message.Message):
     NAME_PREFIX_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
     kind: keybaton_api.agent.v1.common_pb2.ItemKind.ValueType
     """unspecified: every kind"""
     vault: builtins.str
@@ -198,6 +199,8 @@ class ListItemsRequest(google.protobuf.message.Message):
     """0: 500; at most 1,000"""
     page_token: builtins.str
     """from the last answer"""
+    columns: builtins.bool
+    """the page as `columns` instead of `items`; needs a kind"""
     def __init__(
         self,
         *,
@@ -207,8 +210,9 @@ class ListItemsRequest(google.protobuf.message.Message):
         name_prefix: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        columns: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["environment", b"environment", "kind", b"kind", "name_prefix", b"name_prefix", "page_size", b"page_size", "page_token", b"page_token", "vault", b"vault"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["columns", b"columns", "environment", b"environment", "kind", b"kind", "name_prefix", b"name_prefix", "page_size", b"page_size", "page_token", b"page_token", "vault", b"vault"]) -> None: ...
 
 Global___ListItemsRequest: typing_extensions.TypeAlias = ListItemsRequest
 
@@ -218,19 +222,64 @@ class ListItemsResponse(google.protobuf.message.Message):
 
     ITEMS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """empty at the end"""
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[keybaton_api.agent.v1.common_pb2.ItemSummary]: ...
+    @property
+    def columns(self) -> Global___ItemColumns: ...
     def __init__(
         self,
         *,
         items: collections.abc.Iterable[keybaton_api.agent.v1.common_pb2.ItemSummary] | None = ...,
         next_page_token: builtins.str = ...,
+        columns: Global___ItemColumns | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["items", b"items", "next_page_token", b"next_page_token"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["columns", b"columns"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["columns", b"columns", "items", b"items", "next_page_token", b"next_page_token"]) -> None: ...
 
 Global___ListItemsResponse: typing_extensions.TypeAlias = ListItemsResponse
+
+@typing.final
+class ItemColumns(google.protobuf.message.Message):
+    """A page for who shows a long list at once: without ids, and read by the column, which costs a fraction of the time.
+    Sorted by name without regard to case.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: builtins.int
+    TYPES_FIELD_NUMBER: builtins.int
+    TYPE_NUMBERS_FIELD_NUMBER: builtins.int
+    VERSIONS_FIELD_NUMBER: builtins.int
+    UPDATED_AT_MS_FIELD_NUMBER: builtins.int
+    names: builtins.str
+    """each ended by a line feed, which no name contains"""
+    @property
+    def types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """the secrets' types there are"""
+
+    @property
+    def type_numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """of each item: its type's place in `types`"""
+
+    @property
+    def versions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    @property
+    def updated_at_ms(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        names: builtins.str = ...,
+        types: collections.abc.Iterable[builtins.str] | None = ...,
+        type_numbers: collections.abc.Iterable[builtins.int] | None = ...,
+        versions: collections.abc.Iterable[builtins.int] | None = ...,
+        updated_at_ms: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["names", b"names", "type_numbers", b"type_numbers", "types", b"types", "updated_at_ms", b"updated_at_ms", "versions", b"versions"]) -> None: ...
+
+Global___ItemColumns: typing_extensions.TypeAlias = ItemColumns
 
 @typing.final
 class BatchGetRequest(google.protobuf.message.Message):

@@ -3,12 +3,9 @@
 With the reading half of Protocol Buffers' wire format, as its writing half is in `requests`.
 """
 
-from keybaton_client.requests import bytes_field
+import sys
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-_CONTINUED = sum(0x80 << 7 * place for place in range(5))  # what says of five octets that more follow
-_ID_START, _ID_SIZE = b"\x12\x20", 34  # an item's id with the key and the length before its 32 digits
 
 
 class WireError(Exception):
@@ -97,81 +94,47 @@ def get_answer(data: bytes) -> bytes:
 
 
 def list_answer(data: bytes) -> tuple[list[str], list[tuple[str, int, int]], str]:
-    """The items of a ListItemsResponse: their names; of each (type, version, time of change in ms); the next page's token."""
-    names: list[str] = []
-    rests: list[tuple[str, int, int]] = []
-    at, end = 0, len(data)
-    heads: dict[bytes, tuple[int, int]] = {}  # lengths, by the octets that say them
-    tails: dict[bytes, tuple[str, int, int]] = {}  # what was imported together is alike here
-    kinds: dict[bytes, str] = {}
-    while at < end:
-        head = data[at : at + 8]
-        try:
-            to_id, size = heads[head]
-        except KeyError:
-            lengths = _lengths(head)
-            if lengths is None:
-                break
-            to_id, size = heads[head] = lengths
-        id_at, after = at + to_id, at + size
-        if after > end or data[id_at : id_at + 2] != _ID_START:
-            break
-        tail = data[id_at + _ID_SIZE : after]
-        try:
-            rest = tails[tail]
-        except KeyError:
-            found = _after_id(tail, kinds)
-            if found is None:
-                break
-            rest = tails[tail] = found
-        try:
-            names.append(data[at + 8 : id_at].decode())
-        except UnicodeDecodeError:
-            break
-        rests.append(rest)
-        at = after
+    """The columns of a ListItemsResponse: names; of each (type, version, time of change in ms); the next page's token.
+
+    Raises WireError also where there are none, or of unlike lengths.
+    """
+    parts: list[bytes] = []
     token = ""
-    for key, content in fields(data[at:]):  # the token; and items of any other look, with all behind them
-        if key == 1:
-            name, rest = _merged(fields(blob(content)))
-            names.append(name)
-            rests.append(rest)
+    for key, content in fields(data):
+        if key == 3:
+            parts.append(blob(content))
         elif key == 2:
             token = text(content)
-    return names, rests, token
+    if not parts:
+        raise WireError("no columns")
+    names = ""
+    types: list[str] = []
+    packed = {3: b"", 4: b"", 5: b""}
+    for key, content in fields(b"".join(parts)):
+        if key == 1:
+            names = text(content)
+        elif key == 2:
+            types.append(text(content))
+        elif key in packed:
+            packed[key] += blob(content)
+    try:
+        kinds = [types[place] for place in _fixed(packed[3], 4)]
+        rests = list(zip(kinds, _fixed(packed[4], 8), _fixed(packed[5], 8, signed=True), strict=True))
+    except (IndexError, ValueError):
+        raise WireError("columns that do not fit together") from None
+    listed = names.split("\n")
+    if listed.pop() or len(listed) != len(rests):
+        raise WireError("columns that do not fit together")
+    return listed, rests, token
 
 
-def _lengths(head: bytes) -> tuple[int, int] | None:
-    """Where the id lies in a ListItemsResponse's next item that begins like this, and where that item ends.
-
-    None unless it is a secret with a short name and room for an id, as nearly all are.
-    """
-    if len(head) < 8 or head[:1] != b"\n" or head[2:3] != b"\n" or head[4:7] != b"\x08\x01\x12":
-        return None
-    item, reference, name = head[1], head[3], head[7]
-    if item > 0x7F or reference != 4 + name or 6 + name + _ID_SIZE > item:
-        return None
-    return 8 + name, 2 + item
-
-
-def _after_id(tail: bytes, kinds: dict[bytes, str]) -> tuple[str, int, int] | None:
-    """Type, version and time of change, which follow an item's id. None where a name follows too.
-
-    `kinds` holds the types that have been read, by the octets that say them.
-    """
-    if len(tail) > 9:
-        version_key, version, time_key, a, b, c, d, e, f = tail[:9]
-        kind = kinds.get(tail[9:])
-        # A version below 128, and a time of six octets: from 1971 to 2109.
-        if kind is not None and version_key == 0x18 and time_key == 0x20 and version | f < 0x80 <= a & b & c & d & e:
-            return kind, version, a + (b << 7) + (c << 14) + (d << 21) + (e << 28) + (f << 35) - _CONTINUED
-    found = fields(tail)
-    if any(key == 1 for key, _ in found):
-        return None
-    rest = _merged(found)[1]
-    if tail[9:] == bytes_field(5, rest[0].encode()):
-        kinds[tail[9:]] = rest[0]
-    return rest
+def _fixed(data: bytes, size: int, *, signed: bool = False) -> list[int]:
+    """Integers of `size` octets each, low ones first. Raises ValueError for a part of one."""
+    if len(data) % size:
+        raise ValueError
+    if sys.byteorder == "little":
+        return memoryview(data).cast("I" if size == 4 else "q" if signed else "Q").tolist()
+    return [int.from_bytes(data[at : at + size], "little", signed=signed) for at in range(0, len(data), size)]
 
 
 def batch_put_answer(data: bytes) -> int:
@@ -189,7 +152,20 @@ def put_answer(data: bytes) -> tuple[str, tuple[str, int, int]]:
     for key, content in fields(data):
         if key == 1:
             summary += blob(content)  # several parts of one message are merged by joining them
-    return _merged(fields(summary))
+    name = kind = ""
+    version = changed = 0
+    for key, content in fields(summary):
+        if key == 1:
+            for part, value in fields(blob(content)):
+                if part == 2:
+                    name = text(value)
+        elif key == 3:
+            version = number(content)
+        elif key == 4:
+            changed = number(content)
+        elif key == 5:
+            kind = text(content)
+    return name, (kind, version, changed - (changed >> 63 << 64))
 
 
 def environment_answer(data: bytes) -> dict[bytes, bytes]:
@@ -205,21 +181,3 @@ def environment_answer(data: bytes) -> dict[bytes, bytes]:
                     value = blob(inner)
             variables[name] = value
     return variables
-
-
-def _merged(summary: "list[tuple[int, int | bytes]]") -> tuple[str, tuple[str, int, int]]:
-    """What an ItemSummary of these fields says: its name, and (type, version, time of change in ms)."""
-    name = kind = ""
-    version = changed = 0
-    for key, content in summary:
-        if key == 1:
-            for part, value in fields(blob(content)):
-                if part == 2:
-                    name = text(value)
-        elif key == 3:
-            version = number(content)
-        elif key == 4:
-            changed = number(content)
-        elif key == 5:
-            kind = text(content)
-    return name, (kind, version, changed - (changed >> 63 << 64))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_client import answers, requests
+from keybaton_hot import answers, requests
 
 names = st.text(max_size=300)
 numbers = st.one_of(st.integers(0, 300), st.integers(0, 2**64 - 1))
@@ -31,12 +31,6 @@ Shown = tuple[str, tuple[str, int, int]]
 def shown(summary: common_pb2.ItemSummary) -> Shown:
     """A summary as the codec gives it."""
     return summary.ref.name, (summary.secret_type, summary.version, summary.updated_at_ms)
-
-
-def listed(data: bytes) -> tuple[list[Shown], str]:
-    """The items of a list as `shown` has them, and its token. WireError."""
-    found, rests, token = answers.list_answer(data)
-    return list(zip(found, rests, strict=True)), token
 
 
 @settings(max_examples=1000)
@@ -63,78 +57,6 @@ def test_values_up_to_the_limit_come_out(size: int) -> None:
     """Lengths around the borders of the variable-length integers."""
     value = b"\xa5" * size
     assert answers.get_answer(vault_pb2.GetItemResponse(value=value).SerializeToString()) == value
-
-
-@settings(max_examples=1000)
-@given(size=st.integers(0, 1000), token=names)
-def test_list_requests_are_those_of_protobuf(size: int, token: str) -> None:
-    """Page size and token."""
-    expected = vault_pb2.ListItemsRequest(kind=common_pb2.ITEM_KIND_SECRET, page_size=size, page_token=token)
-    assert vault_pb2.ListItemsRequest.FromString(requests.list_request(size, token)) == expected
-
-
-@settings(max_examples=1000)
-@given(items=st.lists(summaries, max_size=5), token=names)
-def test_lists_are_read_as_protobuf_writes_them(items: list[common_pb2.ItemSummary], token: str) -> None:
-    """Names, types, versions up to 64 bits and times of either sign."""
-    data = vault_pb2.ListItemsResponse(items=items, next_page_token=token).SerializeToString()
-    assert listed(data) == ([shown(item) for item in items], token)
-
-
-# As the agent makes them: most of the octets that lists of these share are the same, and some are just off.
-usual_summaries = st.builds(
-    common_pb2.ItemSummary,
-    ref=st.builds(common_pb2.ItemRef, kind=st.sampled_from([1, 1, 1, 3]), name=st.text(max_size=100)),
-    id=st.sampled_from(["0" * 32, "9f" * 16, "0" * 31, "0" * 33, ""]),
-    version=st.sampled_from([1, 2, 127, 128]),
-    updated_at_ms=st.sampled_from([0, 2**35 - 1, 2**35, 1_780_000_000_000, 1_780_000_000_001, 2**42 - 1, 2**42, -1]),
-    secret_type=st.sampled_from(["plain", "login", "", "é", "x" * 200]),
-)
-
-
-@settings(max_examples=1000)
-@given(items=st.lists(usual_summaries, max_size=12), token=st.sampled_from(["", "1000"]))
-def test_lists_of_usual_secrets_are_read_as_protobuf_writes_them(
-    items: list[common_pb2.ItemSummary], token: str
-) -> None:
-    """The short way through a list and the long way agree, wherever the one leaves off."""
-    data = vault_pb2.ListItemsResponse(items=items, next_page_token=token).SerializeToString()
-    assert listed(data) == ([shown(item) for item in items], token)
-
-
-def generally_listed(data: bytes) -> tuple[list[Shown], str] | None:
-    """A ListItemsResponse read field by field alone; None where it is refused."""
-    try:
-        items, token = [], ""
-        for key, content in answers.fields(data):
-            if key == 1:
-                items.append(answers.put_answer(requests.message_field(1, answers.blob(content))))
-            elif key == 2:
-                token = answers.text(content)
-        return items, token
-    except answers.WireError:
-        return None
-
-
-@settings(max_examples=2000)
-@given(
-    items=st.lists(usual_summaries, min_size=1, max_size=4),
-    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
-    cut=st.integers(0, 40),
-)
-def test_damaged_lists_are_read_or_refused_as_the_format_says(
-    items: list[common_pb2.ItemSummary], changes: list[tuple[int, int]], cut: int
-) -> None:
-    """Octets changed in any place and the end cut off: the short way takes nothing that the long way does not."""
-    data = bytearray(vault_pb2.ListItemsResponse(items=items).SerializeToString())
-    for place, octet in changes:
-        data[place % len(data)] = octet
-    made = bytes(data[: len(data) - cut]) if cut < len(data) else b""
-    try:
-        read = listed(made)
-    except answers.WireError:
-        read = None
-    assert read == generally_listed(made)
 
 
 @settings(max_examples=1000)

@@ -4,7 +4,7 @@ Does no I/O. Headers are decoded only where they are not the plain success. Rais
 whatever ends the call or must not be sent by a server.
 """
 
-from keybaton_client.unary import (
+from keybaton_hot.unary import (
     CANCEL,
     DATA,
     END_HEADERS,
@@ -232,7 +232,7 @@ class Incoming:
         last = self._undecoded[-self._blocks :]
         if whole and last[0].startswith(_STATUS_200) and last[-1].startswith(_GRPC_OK):
             return bytes(self._message[5:])
-        from keybaton_client.trailers import check_status  # only where needed: it decodes headers and error details
+        from keybaton_hot.trailers import check_status  # only where needed: it decodes headers and error details
 
         self._decoder = check_status(self._decoder, self._undecoded, self._blocks)
         self._undecoded = []

@@ -2,9 +2,9 @@
 
 import binascii
 
-from keybaton_client.answers import WireError, blob, fields, text
-from keybaton_client.hpack import Decoder, HpackError
 from keybaton_client.problem import ClientError
+from keybaton_hot.answers import WireError, blob, fields, text
+from keybaton_hot.hpack import Decoder, HpackError
 
 _DOMAIN = "keybaton"
 _ERROR_INFO = "google.rpc.ErrorInfo"

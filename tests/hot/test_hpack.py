@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keybaton_client.hpack import Decoder, HpackError, huffman_decode
+from keybaton_hot.hpack import Decoder, HpackError, huffman_decode
 
 # RFC 7541, appendix C.6: three responses on one connection with Huffman coding and a table of 256 octets.
 C6 = [

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keybaton_client.problem import ClientError
-from keybaton_client.unary import Channel
+from keybaton_hot.unary import Channel
 
 SECONDS = 10.0
 SETTINGS = b"\0\0\0\x04\0\0\0\0\0"

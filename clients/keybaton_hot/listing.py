@@ -4,7 +4,7 @@ import posix
 import sys
 import time
 
-from keybaton_cli.hot import READ_SECONDS, agent, answer, parsed, write
+from keybaton_hot import READ_SECONDS, agent, answer, parsed, write
 
 HEAD = ("NAME", "TYPE", "CHANGED")
 _PAGE = 1000
@@ -27,14 +27,14 @@ def list_secrets(arguments: list[str]) -> int | None:
     if in_table and sys.stdout.encoding != "utf-8":
         return None
     channel = agent(options.get("--socket"))
-    from keybaton_client.requests import LIST_ITEMS, list_request
+    from keybaton_hot.requests import LIST_ITEMS, list_request
 
     names: list[str] = []
     rests: list[_Rest] = []  # what was imported together has one
     token = ""
     while True:
         channel.send(LIST_ITEMS, list_request(_PAGE, token), READ_SECONDS)
-        from keybaton_client.answers import list_answer
+        from keybaton_hot.answers import list_answer
 
         page, details, token = answer(channel, list_answer)
         names += page

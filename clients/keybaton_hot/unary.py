@@ -12,7 +12,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from keybaton_client.incoming import Incoming
+    from keybaton_hot.incoming import Incoming
 
 FRAME_MAX = 16_384  # SETTINGS_MAX_FRAME_SIZE of both sides, never raised here
 WINDOW = 65_535  # of the connection and of a stream, unless a side says otherwise (RFC 9113, section 6.9.2)
@@ -101,7 +101,7 @@ class Channel:
         """
         try:
             if not self._incoming:
-                from keybaton_client.incoming import Incoming
+                from keybaton_hot.incoming import Incoming
 
                 self._incoming = Incoming(self._stream, self._sent)
             while True:
@@ -147,8 +147,8 @@ class Channel:
         self.close()
         if not isinstance(error, OSError):
             return error
-        from keybaton_client.incoming import gone
         from keybaton_client.problem import ClientError
+        from keybaton_hot.incoming import gone
 
         if isinstance(error, TimeoutError):
             return ClientError("DEADLINE_EXCEEDED", "The agent did not answer in time.")

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keybaton_client.channel import _BARE_STATUS
-from keybaton_client.incoming import MESSAGE_MAX
 from keybaton_client.problem import ClientError
-from keybaton_client.trailers import BARE_STATUS
-from keybaton_client.unary import Channel, connect
+from keybaton_hot.incoming import MESSAGE_MAX
+from keybaton_hot.trailers import BARE_STATUS
+from keybaton_hot.unary import Channel, connect
 from keybaton_testing.grpc_server import serving, short_folder
 from keybatond.errors import Reason
 

@@ -9,7 +9,7 @@ import gc
 import posix
 import sys
 
-from keybaton_client.unary import Channel, connect
+from keybaton_hot.unary import Channel, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def main() -> None:
     try:
         _serve()
     except KeyboardInterrupt as interrupted:  # while modules were read; from then on each command line takes it itself
-        from keybaton_cli.hot.failing import failed
+        from keybaton_hot.failing import failed
 
         posix._exit(failed(interrupted, sys.argv[1:]))
 
@@ -67,19 +67,19 @@ def run(arguments: list[str]) -> int | None:
         if words[:1] == ["get"]:
             return _get(arguments[1:])
         if words == ["secrets", "list"]:
-            from keybaton_cli.hot.listing import list_secrets
+            from keybaton_hot.listing import list_secrets
 
             return list_secrets(arguments[2:])
         if words == ["secrets", "add"]:
-            from keybaton_cli.hot.adding import add_secret
+            from keybaton_hot.adding import add_secret
 
             return add_secret(arguments[2:])
         if words == ["secrets", "import"]:
-            from keybaton_cli.hot.importing import import_file
+            from keybaton_hot.importing import import_file
 
             return import_file(arguments[2:])
         if words[:1] == ["run"]:
-            from keybaton_cli.hot.running import run_command
+            from keybaton_hot.running import run_command
 
             return run_command(arguments[1:])
         if words[:1] == ["helper"]:
@@ -88,7 +88,7 @@ def run(arguments: list[str]) -> int | None:
             return serve(arguments[1:])
         return None
     except (Exception, KeyboardInterrupt) as error:
-        from keybaton_cli.hot.failing import failed
+        from keybaton_hot.failing import failed
 
         return failed(error, arguments)
 
@@ -184,7 +184,7 @@ def call(
 
 def answer(channel: Channel, decode: "Callable[[bytes], Answer]") -> "Answer":
     """What came back on what was sent, decoded. Raises ClientError."""
-    from keybaton_client.answers import WireError
+    from keybaton_hot.answers import WireError
 
     try:
         return decode(channel.answer())
@@ -199,10 +199,10 @@ def _get(arguments: list[str]) -> int | None:
     if options is None or len(options[""]) != 1:
         return None
     channel = agent(options.get("--socket"))
-    from keybaton_client.requests import GET_ITEM, get_request
+    from keybaton_hot.requests import GET_ITEM, get_request
 
     channel.send(GET_ITEM, get_request(options[""][0], options.get("--field", [""])[0]), READ_SECONDS)
-    from keybaton_client.answers import get_answer
+    from keybaton_hot.answers import get_answer
 
     write(answer(channel, get_answer) + b"\n")
     return 0

@@ -56,9 +56,10 @@ def get_request(name: str, field: str) -> bytes:
     return message_field(1, _reference(SECRET, name)) + bytes_field(2, field.encode()) + b"\x18\x01"
 
 
-def list_request(page_size: int, page_token: str) -> bytes:
-    """ListItemsRequest for secrets."""
-    return number_field(1, SECRET) + number_field(5, page_size) + bytes_field(6, page_token.encode())
+def list_request(page_size: int, page_token: str, prefix: str = "") -> bytes:
+    """ListItemsRequest for the columns of secrets whose names begin with `prefix`."""
+    rest = number_field(5, page_size) + bytes_field(6, page_token.encode()) + b"\x38\x01"
+    return number_field(1, SECRET) + bytes_field(4, prefix.encode()) + rest
 
 
 def put_request(name: str, kind: str, values: "Mapping[str, bytes]", mode: int) -> bytes:

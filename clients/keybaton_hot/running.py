@@ -6,14 +6,14 @@ Options that need more, and files with something wrong in them, are for the comp
 
 import posix
 
-from keybaton_cli.hot import agent, answer
+from keybaton_hot import agent, answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keybaton_cli.project.schema import Rule
-    from keybaton_client.unary import Channel
+    from keybaton_hot.unary import Channel
 
     Project = tuple[str, Mapping[str, str], Mapping[str, Rule]]  # vault id, aliases, schema
 
@@ -36,7 +36,7 @@ def run_command(arguments: list[str]) -> int | None:
     name = environment or posix.environ.get(b"KEYBATON_ENV", b"").decode(errors="replace") or "default"
     name = aliases.get(name, name)
     channel = _asked(vault, name, socket)
-    from keybaton_cli.hot.executing import become, merged
+    from keybaton_hot.executing import become, merged
 
     variables = _variables(channel)
     defaults = {}
@@ -55,14 +55,14 @@ def fetched(vault: str, environment: str, socket: str) -> dict[bytes, bytes]:
 
 def _asked(vault: str, environment: str, socket: str) -> "Channel":
     channel = agent([socket] if socket else None, b"run")
-    from keybaton_client.requests import GET_ENVIRONMENT, environment_request
+    from keybaton_hot.requests import GET_ENVIRONMENT, environment_request
 
     channel.send(GET_ENVIRONMENT, environment_request(vault, environment), ANSWER_SECONDS)
     return channel
 
 
 def _variables(channel: "Channel") -> dict[bytes, bytes]:
-    from keybaton_client.answers import environment_answer
+    from keybaton_hot.answers import environment_answer
 
     variables = answer(channel, environment_answer)
     channel.close()

@@ -1,17 +1,15 @@
 """The credential helpers' requests and answers as bytes, beside those of `requests` and `answers`."""
 
-from keybaton_client.answers import blob, fields, text
-from keybaton_client.requests import GET_ITEM, LIST_ITEMS, PUT_ITEM, SECRET, bytes_field, message_field, number_field
+from keybaton_hot.answers import blob, fields, text
+from keybaton_hot.requests import GET_ITEM, PUT_ITEM, SECRET, bytes_field, message_field, number_field
 
 __all__ = [
     "DELETE_ITEM",
     "GET_ITEM",
-    "LIST_ITEMS",
     "PUT_ITEM",
     "delete_request",
     "secret_answer",
     "secret_request",
-    "secrets_request",
 ]
 
 DELETE_ITEM = "/keybaton_api.agent.v1.VaultService/DeleteItem"
@@ -49,13 +47,3 @@ def secret_answer(data: bytes) -> tuple[str, dict[str, bytes]]:
 def delete_request(name: str) -> bytes:
     """DeleteItemRequest for a secret."""
     return _reference(name)
-
-
-def secrets_request(prefix: str, page_size: int, page_token: str) -> bytes:
-    """ListItemsRequest for secrets whose names begin with `prefix`."""
-    return (
-        number_field(1, SECRET)
-        + bytes_field(4, prefix.encode())
-        + number_field(5, page_size)
-        + bytes_field(6, page_token.encode())
-    )
