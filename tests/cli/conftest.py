@@ -6,11 +6,36 @@ from collections.abc import Iterator
 
 import pytest
 
+from keybaton_testing.command_line import CommandLine
+from keybaton_testing.fake_agent import FakeAgent, fake_agent
+from keybaton_testing.grpc_server import short_folder
 from keybaton_testing.hot_device import HotDevice, hot_device
+from keybaton_testing.run_place import Place, run_place
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
+    """A fake agent where the commands look for one."""
+    with short_folder() as folder, fake_agent(f"{folder}/agent.sock") as running:
+        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
+        yield running
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Runs one command line."""
+    return CommandLine(capfdbinary, monkeypatch)
 
 
 @pytest.fixture
 def device() -> Iterator[HotDevice]:
     """A server with a few secrets, where a command looks for the agent."""
     with hot_device() as made:
+        yield made
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A project with the environments `default` and `staging`."""
+    with run_place() as made:
         yield made

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from keybaton_api.agent.v1 import common_pb2
 from keybaton_cli.commands.secrets_import import BATCH_ITEMS
 from keybaton_testing.command_line import CommandLine
-from keybaton_testing.fake_agent import FakeAgent, fake_agent
-from keybaton_testing.grpc_server import short_folder
-
-
-@pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
-    """A fake agent where the commands look for one."""
-    with short_folder() as folder, fake_agent(f"{folder}/agent.sock") as running:
-        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
-        yield running
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """Runs one command line."""
-    return CommandLine(capfdbinary, monkeypatch)
+from keybaton_testing.fake_agent import FakeAgent
 
 
 def lines(*entries: tuple[str, str]) -> bytes:

@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,20 +19,6 @@ from keybaton_testing.command_line import CommandLine
 from keybaton_testing.fake_agent import FakeAgent, fake_agent
 from keybaton_testing.grpc_server import short_folder
 from keybaton_testing.processes import wait_until
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """Runs one command line."""
-    return CommandLine(capfdbinary, monkeypatch)
-
-
-@pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
-    """A fake agent where the commands look for one."""
-    with short_folder() as folder, fake_agent(f"{folder}/agent.sock") as running:
-        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
-        yield running
 
 
 @pytest.fixture

@@ -5,44 +5,36 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-import keybaton_cli
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
 from keybaton_client.client import Client
 from keybaton_testing.command_line import CommandLine
-from keybaton_testing.fake_agent import NOW_MS, FakeAgent, fake_agent
-from keybaton_testing.grpc_server import short_folder
+from keybaton_testing.fake_agent import NOW_MS, FakeAgent
+from keybaton_testing.trampoline import starting
 from keybatond.rpc.client_kind import KINDS, OTHER, client_kind
 
-MAIN = Path(keybaton_cli.__file__).with_name("__main__.py")
+
+@pytest.fixture
+def agent(agent: FakeAgent) -> FakeAgent:
+    """With a secret and a database of one name."""
+    agent.put_secret("token", "token", value="v")
+    agent.put_database("token", path="/p")
+    return agent
 
 
 @pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
-    with short_folder() as folder, fake_agent(f"{folder}/s") as made:
-        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/s")
-        made.put_secret("token", "token", value="v")
-        made.put_database("token", path="/p")
-        yield made
-
-
-@pytest.fixture
-def keybaton(
-    agent: FakeAgent, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> CommandLine:
-    return CommandLine(capfdbinary, monkeypatch)
+def keybaton(agent: FakeAgent, run: CommandLine) -> CommandLine:
+    """Runs one command line against it."""
+    return run
 
 
 def test_each_client_is_noted_by_its_kind(agent: FakeAgent, keybaton: CommandLine) -> None:
     """The quick path and the complete one of the command line, and the library."""
-    command = [sys.executable, "-IS", str(MAIN), "get", "token"]
+    command = [*starting(), "get", "token"]
     subprocess.run(command, env=dict(os.environ), check=True, capture_output=True, timeout=30)
     keybaton("get", "token")
     with Client.connect() as client:

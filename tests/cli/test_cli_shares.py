@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,24 +13,15 @@ from keybaton_cli.share_report import TextReporter, fitted
 from keybaton_cli.share_words import _ENDINGS, ENDED, STATES, changes_line, several
 from keybaton_core import photosphere_payload
 from keybaton_testing.command_line import CommandLine, descriptor
-from keybaton_testing.fake_agent import FakeAgent, fake_agent, refuse
-from keybaton_testing.grpc_server import short_folder
+from keybaton_testing.fake_agent import FakeAgent, refuse
 
 
 @pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
-    """A fake agent where the commands look for one, with something to send."""
-    with short_folder() as folder, fake_agent(f"{folder}/agent.sock") as running:
-        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
-        running.put_secret("token", value="abc")
-        running.put_database("photos", path="s3:b")
-        yield running
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """Runs one command line."""
-    return CommandLine(capfdbinary, monkeypatch)
+def agent(agent: FakeAgent) -> FakeAgent:
+    """With something to send."""
+    agent.put_secret("token", value="abc")
+    agent.put_database("photos", path="s3:b")
+    return agent
 
 
 def sends(agent: FakeAgent, state: str = "SAVED", **ending: Any) -> None:

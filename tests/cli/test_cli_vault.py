@@ -13,22 +13,7 @@ from keybaton_cli.secret_types import LINKS, SECRET_TYPES
 from keybaton_core.items import LINK_SLOTS
 from keybaton_core.items import SECRET_TYPES as CORE_TYPES
 from keybaton_testing.command_line import CommandLine, Result, descriptor
-from keybaton_testing.fake_agent import FakeAgent, fake_agent
-from keybaton_testing.grpc_server import short_folder
-
-
-@pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
-    """A fake agent where the commands look for one."""
-    with short_folder() as folder, fake_agent(f"{folder}/agent.sock") as running:
-        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/agent.sock")
-        yield running
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """Runs one command line."""
-    return CommandLine(capfdbinary, monkeypatch)
+from keybaton_testing.fake_agent import FakeAgent
 
 
 def test_the_types_of_secrets_are_those_of_the_agent() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from keybaton_cli.helpers.plain import INPUT_MAX
-from keybaton_testing.helper_programs import MAIN, SECONDS, Helpers, unlocked_helpers
+from keybaton_testing.helper_programs import Helpers, unlocked_helpers
+from keybaton_testing.trampoline import MAIN, SECONDS
 
 
 @pytest.fixture

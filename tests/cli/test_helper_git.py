@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,8 @@ from keybaton_cli.helpers.git import parsed
 from keybaton_cli.helpers.logins import escaped
 from keybaton_cli.helpers.plain import INPUT_MAX
 from keybaton_client.problem import ClientError
-from keybaton_testing.helper_programs import GIT_QUERY, HINT, MAIN, Helpers, unlocked_helpers
+from keybaton_testing.helper_programs import GIT_QUERY, HINT, Helpers, unlocked_helpers
+from keybaton_testing.trampoline import starting
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_two_places_never_share_a_name(one: str, other: str) -> None:
 def test_git_may_still_ask_a_person_at_a_terminal(helpers: Helpers) -> None:
     """Where a terminal controls the process, a locked vault is only a hint."""
     helpers.lock()
-    command = [sys.executable, "-IS", str(MAIN), "helper", "git", "get"]
+    command = [*starting(), "helper", "git", "get"]
     pid, terminal = os.forkpty()
     if not pid:
         reading, writing = os.pipe()

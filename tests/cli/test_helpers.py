@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -18,7 +17,8 @@ from hypothesis import strategies as st
 from keybaton_cli.helpers import NAMES
 from keybaton_cli.helpers.plain import document
 from keybaton_testing.grpc_server import short_folder
-from keybaton_testing.helper_programs import GIT_QUERY, HINT, MAIN, SECONDS, Helpers, unlocked_helpers
+from keybaton_testing.helper_programs import GIT_QUERY, HINT, Helpers, unlocked_helpers
+from keybaton_testing.trampoline import MAIN, SECONDS, loaded, starting
 
 BIN = MAIN.with_name("bin")
 AT_ONCE = 1.0  # what an answer may take of the helper's own, on top of the start of Python
@@ -91,7 +91,7 @@ def test_a_caller_that_leaves_is_no_traceback(helpers: Helpers) -> None:
     helpers.agent.put_secret("cluster", "token", value="t")
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-IS", str(MAIN), "helper", "kubectl", "cluster"]
+    command = [*starting(), "helper", "kubectl", "cluster"]
     done = subprocess.run(command, env=helpers.env, stdout=writing, stderr=subprocess.PIPE, timeout=SECONDS)
     os.close(writing)
     assert done.returncode in (1, -signal.SIGPIPE)
@@ -114,7 +114,7 @@ def test_an_unknown_helper_is_a_usage_error(helpers: Helpers) -> None:
     """So are arguments that are no text."""
     for arguments in ((), ("svn",)):
         assert helpers.run(*arguments).returncode == 2
-    command = [sys.executable, "-IS", str(MAIN), "helper", "aws", b"\xff"]
+    command = [*starting(), "helper", "aws", b"\xff"]
     assert subprocess.run(command, env=helpers.env, capture_output=True, timeout=SECONDS).returncode == 2
 
 
@@ -128,17 +128,6 @@ def test_each_helper_has_a_name_in_the_trampoline() -> None:
     assert all(f"    {link}) " in script and os.readlink(BIN / link) == "keybaton" for link in links)
 
 
-_LISTING = """
-import posix, sys
-leave = posix._exit
-def listed(code):
-    posix.write(2, "\\n".join(sorted(sys.modules)).encode())
-    leave(code)
-posix._exit = listed
-main = sys.argv.pop(1)
-__file__ = main
-exec(compile(open(main).read(), main, "exec"))
-"""
 _SLOW = ("re", "json", "os", "click", "argparse", "asyncio", "grpc", "google", "typing", "subprocess", "site")
 
 
@@ -152,10 +141,9 @@ def test_a_read_loads_nothing_that_starts_slowly(helpers: Helpers, arguments: tu
     helpers.agent.put_secret("docker:r", "login", username="a", password="p")
     helpers.agent.put_secret("s3", "s3-credentials", region="r", accessKeyId="a", secretAccessKey="s")
     helpers.agent.put_secret("t", "token", value="t")
-    command = [sys.executable, "-IS", "-c", _LISTING, str(MAIN), "helper", *arguments]
-    done = subprocess.run(command, env=helpers.env, input=stdin, capture_output=True, timeout=SECONDS)
-    assert done.stdout
-    assert not set(done.stderr.decode().split("\n")) & set(_SLOW)
+    modules, printed = loaded("helper", *arguments, env=helpers.env, stdin=stdin)
+    assert printed
+    assert not modules & set(_SLOW)
 
 
 @given(st.dictionaries(st.text(max_size=10), st.text(max_size=20) | st.integers()))

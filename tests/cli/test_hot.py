@@ -13,7 +13,8 @@ import pytest
 
 import keybaton_hot as hot
 from keybaton_client.locate import default_socket
-from keybaton_testing.hot_device import LISTING, MAIN, SECONDS, THROUGH_CLICK, HotDevice, Ran
+from keybaton_testing.hot_device import HotDevice, Ran
+from keybaton_testing.trampoline import LISTING, MAIN, SECONDS, THROUGH_CLICK, starting
 from keybatond.errors import Reason
 
 
@@ -141,7 +142,7 @@ def test_a_full_disk_behind_standard_output_is_an_error(device: HotDevice) -> No
     """A value that was not written must not look written."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [sys.executable, "-IS", str(MAIN), "get", "token"],
+            [*starting(), "get", "token"],
             env=device.env,
             stdout=full,
             stderr=subprocess.PIPE,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_testing.hot_device import LISTING, MAIN, SECONDS, HotDevice
+from keybaton_testing.hot_device import HotDevice
+from keybaton_testing.trampoline import SECONDS, loaded
 
 # Built in, frozen, or loaded by the interpreter itself before any line of ours runs.
 _INTERPRETER = {
@@ -46,30 +47,16 @@ def test_a_hot_command_loads_nothing_but_what_it_needs(
     device: HotDevice, arguments: list[str], stdin: bytes | None, more: set[str]
 ) -> None:
     """The whole list: one import too many costs more than the command itself, and no timing would show it as surely."""
-    given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    done = subprocess.run(
-        [sys.executable, "-IS", "-c", LISTING, str(MAIN), *arguments],
-        env=device.env,
-        capture_output=True,
-        timeout=SECONDS,
-        check=True,
-        **given,
-    )
-    assert set(done.stderr.decode().split()) - _INTERPRETER == _HOT | more
+    modules, _ = loaded(*arguments, env=device.env, stdin=stdin)
+    assert modules - _INTERPRETER == _HOT | more
 
 
 def test_an_import_loads_neither_grpcio_nor_protobuf_nor_click(device: HotDevice, tmp_path: Path) -> None:
     """Its parsers need some of the standard library; what is slow to start stays out."""
     (tmp_path / ".env").write_text("A=1\n")
-    done = subprocess.run(
-        [sys.executable, "-IS", "-c", LISTING, str(MAIN), "secrets", "import", str(tmp_path / ".env")],
-        env=device.env,
-        capture_output=True,
-        timeout=SECONDS,
-        check=True,
-    )
-    loaded = {name.partition(".")[0] for name in done.stderr.decode().split()}
-    assert not loaded & {"grpc", "google", "click", "asyncio", "argparse", "keybaton_api", "site"}
+    modules, _ = loaded("secrets", "import", str(tmp_path / ".env"), env=device.env)
+    packages = {name.partition(".")[0] for name in modules}
+    assert not packages & {"grpc", "google", "click", "asyncio", "argparse", "keybaton_api", "site"}
 
 
 def test_a_command_that_is_not_hot_looks_for_garbage() -> None:

@@ -6,24 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keybaton_cli.masking import MASK
-from keybaton_testing.run_place import MAIN, SECONDS, Place, run_place
+from keybaton_testing.run_place import Place
+from keybaton_testing.trampoline import MAIN, SECONDS, starting
 
 SECRET = "hunter2-of-the-test"
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(place: Place) -> Place:
     """A project with one secret, one short value, and one value that the schema declares not secret."""
-    with run_place() as made:
-        made.held.values["default"] = {"T_S": SECRET.encode(), "T_SHORT": b"abc", "T_OPEN": b"staging.example"}
-        made.toml("[schema.T_OPEN]\nsecret = false\n")
-        yield made
+    place.held.values["default"] = {"T_S": SECRET.encode(), "T_SHORT": b"abc", "T_OPEN": b"staging.example"}
+    place.toml("[schema.T_OPEN]\nsecret = false\n")
+    return place
 
 
 def masked(place: Place, script: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +90,7 @@ def test_the_beginning_of_a_secret_is_not_lost_at_the_end(place: Place) -> None:
 def test_bytes_come_through_unchanged(place: Place) -> None:
     """A megabyte of all bytes, and a stream without a final line end."""
     script = "import os, sys; sys.stdout.buffer.write(bytes(range(256)) * 4096)"
-    start = [sys.executable, "-IS", str(MAIN), "run", "--mask", "--", sys.executable, "-c", script]
+    start = [*starting(), "run", "--mask", "--", sys.executable, "-c", script]
     done = subprocess.run(
         start,
         env=place.env,
@@ -106,7 +105,7 @@ def test_bytes_come_through_unchanged(place: Place) -> None:
 
 def test_standard_input_is_the_programs(place: Place) -> None:
     """It is not touched on the way."""
-    start = [sys.executable, "-IS", str(MAIN), "run", "--mask", "--", "cat"]
+    start = [*starting(), "run", "--mask", "--", "cat"]
     done = subprocess.run(
         start, env=place.env, cwd=place.folder, input=b"a\0b", capture_output=True, timeout=SECONDS, check=True
     )
@@ -130,7 +129,7 @@ def test_a_signal_to_the_command_reaches_the_program(place: Place, name: str) ->
     """And only the program decides what comes of it."""
     script = f"trap 'echo caught; exit 9' {name[3:]}; echo ready; while :; do sleep 0.02; done"
     with subprocess.Popen(
-        [sys.executable, "-IS", str(MAIN), "run", "--mask", "--", "sh", "-c", script],
+        [*starting(), "run", "--mask", "--", "sh", "-c", script],
         env=place.env,
         cwd=place.folder,
         stdin=subprocess.DEVNULL,
@@ -157,7 +156,7 @@ def test_the_program_has_default_signals(place: Place) -> None:
 def test_what_may_begin_a_secret_is_shown_after_a_moment(place: Place) -> None:
     """A prompt that ends like a secret's beginning does not wait for the answer that it asks for."""
     with subprocess.Popen(
-        [sys.executable, "-IS", str(MAIN), "run", "--mask", "--", "sh", "-c", "printf hunt; read x; echo $x"],
+        [*starting(), "run", "--mask", "--", "sh", "-c", "printf hunt; read x; echo $x"],
         env=place.env,
         cwd=place.folder,
         stdin=subprocess.PIPE,

@@ -8,8 +8,6 @@ import select
 import signal
 import stat
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +15,15 @@ from dotenv import dotenv_values
 
 from keybaton_cli.commands import run_mount
 from keybaton_testing.processes import wait_until
-from keybaton_testing.run_place import MAIN, SECONDS, Place, run_place
+from keybaton_testing.run_place import Place
+from keybaton_testing.trampoline import SECONDS, starting
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place(place: Place) -> Place:
     """A project with values that need quoting."""
-    with run_place() as made:
-        made.held.values["default"] = {"A": b"two words # no comment", "B": b"line\nline", "C": b""}
-        yield made
+    place.held.values["default"] = {"A": b"two words # no comment", "B": b"line\nline", "C": b""}
+    return place
 
 
 def mounted(place: Place, script: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +109,7 @@ def test_what_no_dotenv_file_can_carry_is_refused(place: Place) -> None:
 def test_it_is_removed_when_a_signal_ends_everything(place: Place, name: str) -> None:
     """Also when the command itself is killed without a chance to do anything."""
     with subprocess.Popen(
-        [sys.executable, "-IS", str(MAIN), "run", "--mount", ".env", "--", "sh", "-c", "echo ready; exec sleep 60"],
+        [*starting(), "run", "--mount", ".env", "--", "sh", "-c", "echo ready; exec sleep 60"],
         env=place.env,
         cwd=place.folder,
         stdin=subprocess.DEVNULL,
@@ -134,7 +132,7 @@ def test_a_signal_to_the_whole_group_leaves_the_file_to_the_program(place: Place
     """As Ctrl-C at a terminal does: a program that goes on still has it."""
     script = "trap '' INT; echo ready; read line; cat .env"
     with subprocess.Popen(
-        [sys.executable, "-IS", str(MAIN), "run", "--mount", ".env", "--", "sh", "-c", script],
+        [*starting(), "run", "--mount", ".env", "--", "sh", "-c", script],
         env=place.env,
         cwd=place.folder,
         stdin=subprocess.PIPE,

@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from keybaton_cli.setup import PROGRAMS, files, ini
 from keybaton_cli.setup.plan import helper
 from keybaton_client.problem import ClientError
 from keybaton_testing.command_line import CommandLine
-from keybaton_testing.fake_agent import SSH_SOCKET, FakeAgent, fake_agent
-from keybaton_testing.grpc_server import short_folder
+from keybaton_testing.fake_agent import SSH_SOCKET, FakeAgent
 
 FILES = ("docker", "aws", "ssh", "keyring")  # those whose files Keybaton writes itself
 ARGUMENTS = {"git": (), "docker": (), "aws": ("photos-s3",), "kubectl": ("cluster",), "ssh": (), "keyring": ()}
@@ -43,17 +41,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
-    with short_folder() as folder, fake_agent(f"{folder}/s") as made:
-        monkeypatch.setenv("KEYBATON_SOCKET", f"{folder}/s")
-        yield made
-
-
-@pytest.fixture
-def keybaton(
-    home: Path, agent: FakeAgent, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> CommandLine:
-    return CommandLine(capfdbinary, monkeypatch)
+def keybaton(home: Path, agent: FakeAgent, run: CommandLine) -> CommandLine:
+    """Runs one command line there."""
+    return run
 
 
 def written(home: Path) -> dict[str, str]:

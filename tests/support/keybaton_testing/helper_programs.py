@@ -5,18 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import keybaton_cli
 from keybaton_api.agent.v1 import agent_pb2
 from keybaton_testing.fake_agent import FakeAgent, fake_agent
 from keybaton_testing.grpc_server import short_folder
+from keybaton_testing.trampoline import SECONDS, starting
 
-MAIN = Path(keybaton_cli.__file__).with_name("__main__.py")
-SECONDS = 30
 GIT_QUERY = b"protocol=https\nhost=git.example\n\n"
 HINT = "`keybaton unlock` opens it."
 
@@ -30,7 +26,7 @@ class Helpers:
 
     def run(self, *arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
         """One request to a helper, as the trampoline starts it."""
-        command = [sys.executable, "-IS", str(MAIN), "helper", *arguments]
+        command = [*starting(), "helper", *arguments]
         return subprocess.run(
             command,
             env={**self.env, **env},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,31 +12,13 @@ from typing import Any
 
 import grpc
 
-import keybaton_cli
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
 from keybaton_hot.requests import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
 from keybaton_testing.grpc_server import Handler, serving, short_folder
 from keybaton_testing.item_columns import item_columns
+from keybaton_testing.trampoline import SECONDS, starting
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.errors import wire_error
-
-MAIN = Path(keybaton_cli.__file__).with_name("__main__.py")
-SECONDS = 30
-
-THROUGH_CLICK = "import sys; from keybaton_cli.cli import main; sys.exit(main())"
-
-# Prints the loaded modules on standard error at the end, in a process started as the trampoline starts it.
-LISTING = """
-import posix, sys
-leave = posix._exit
-def listed(code):
-    posix.write(2, "\\n".join(sorted(sys.modules)).encode())
-    leave(code)
-posix._exit = listed
-main = sys.argv.pop(1)
-__file__ = main
-exec(compile(open(main).read(), main, "exec"))
-"""
 
 
 @dataclass
@@ -113,10 +94,15 @@ class HotDevice:
 
     def run(self, *arguments: str, stdin: bytes | None = None, bare: bool = True, fds: tuple[int, ...] = ()) -> Ran:
         """One command in a process of its own; `bare` as the trampoline starts it, else always through click."""
-        start = [sys.executable, "-IS", str(MAIN)] if bare else [sys.executable, "-c", THROUGH_CLICK]
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         done = subprocess.run(
-            [*start, *arguments], env=self.env, capture_output=True, timeout=SECONDS, check=False, pass_fds=fds, **given
+            [*starting(bare=bare), *arguments],
+            env=self.env,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            pass_fds=fds,
+            **given,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -12,20 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import pytest
 
-import keybaton_cli
 from keybaton_api.agent.v1 import env_pb2
 from keybaton_hot.requests import GET_ENVIRONMENT
 from keybaton_testing.grpc_server import serving, short_folder
+from keybaton_testing.trampoline import SECONDS, starting
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.errors import wire_error
 
-MAIN = Path(keybaton_cli.__file__).with_name("__main__.py")
 PROJECT = "0123456789abcdef" * 2
-SECONDS = 30
+both_forms = pytest.mark.parametrize("bare", [True, False], ids=["hot", "complete"])
 SHOW = 'import os; print({k: v for k, v in os.environ.items() if k.startswith("T_")})'
-
-THROUGH_CLICK = "import sys; from keybaton_cli.cli import main; sys.exit(main())"
 
 
 @dataclass
@@ -76,9 +74,8 @@ class Place:
         self, *arguments: str, bare: bool = True, env: dict[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """`keybaton run` with these arguments; `bare` as the trampoline starts it, else through click."""
-        start = [sys.executable, "-IS", str(MAIN)] if bare else [sys.executable, "-c", THROUGH_CLICK]
         return subprocess.run(
-            [*start, "run", *arguments],
+            [*starting(bare=bare), "run", *arguments],
             env={**self.env, **(env or {})},
             cwd=cwd or self.folder,
             stdin=subprocess.DEVNULL,
