@@ -189,6 +189,14 @@ def test_lines_of_a_dotenv_file_that_are_no_assignments_are_told() -> None:
     assert set(secrets([item for item in items if item not in told])) == {"A", "C", "D"}
 
 
+def test_values_that_only_another_program_understands_are_told() -> None:
+    """Ciphertext of dotenvx is left out, a reference to 1Password is taken; what merely looks alike is a value."""
+    items = found("A=encrypted:BLBCdx==\nB=op://a/b/c\nC='not encrypted:x'\nD=xop://\nA2=\"encrypted:BLB\"\n")
+    told = {item.where: item.skipped for item in items if isinstance(item, ImportProblem)}
+    assert told == {"A": True, "A2": True, "B": False}
+    assert set(secrets([item for item in items if not isinstance(item, ImportProblem)])) == {"B", "C", "D"}
+
+
 def test_a_dotenv_file_that_is_no_text_is_refused_as_a_whole(tmp_path: Path) -> None:
     """By its name it is .env, so the reason is told."""
     (tmp_path / ".env").write_bytes(b"A=\xff\n")

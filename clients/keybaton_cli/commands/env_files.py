@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import click
 
 from keybaton_cli import output, prompts, whole_file
 from keybaton_cli.commands.env_values import creatable, create_option, env_option, told_misfits
-from keybaton_cli.dotenv import reading, writing
+from keybaton_cli.dotenv import foreign, reading, writing
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.project.context import place
@@ -44,7 +45,28 @@ def read_dotenv(app: App, path: str, dialect: str | None) -> dict[str, str]:
                 f"{shown}:{binding.line}: {output.printable(binding.name)} is no name of a variable.",
                 "Names are letters, digits and underscores, and begin with no digit.",
             )
+    _look_for_foreign(path, shown, bindings.values())
     return {name: binding.value or "" for name, binding in bindings.items()}
+
+
+def _look_for_foreign(path: str, shown: str, bindings: Collection[reading.Binding]) -> None:
+    """Refuses ciphertext, which no program could use, and tells of references, which one may know how to look up."""
+    sealed = foreign.encrypted(bindings)
+    if sealed:
+        file = "FILE" if path == "-" else shlex.quote(output.printable(path))
+        more = f", and so are {len(sealed) - 1} more" if sealed[1:] else ""
+        raise Failure(
+            "INVALID_ARGUMENT",
+            f"{shown}:{sealed[0].line}: {sealed[0].name} is encrypted by dotenvx{more}.",
+            f"`dotenvx decrypt -f {file} --stdout | keybaton env import -` takes the values "
+            "(a new project is made by `keybaton env init --no-import`).",
+        )
+    referring = ", ".join(binding.name for binding in foreign.references(bindings))
+    if referring:
+        output.warn(
+            f"{shown}: references to 1Password (op://…), which `keybaton run` does not look up: {referring}. "
+            "`op inject -i FILE | keybaton env import -` takes the values themselves"
+        )
 
 
 def _dialect(app: App, shown: str, text: str) -> str:

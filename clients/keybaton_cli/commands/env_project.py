@@ -19,6 +19,8 @@ from keybaton_cli.project import file, schema
 from keybaton_cli.project.context import DEFAULT, place, project_of
 
 GIT_SECONDS = 10
+# Of dotenvx and its forerunner: keys and ciphertext of other files, no variables of a program.
+_OF_DOTENVX = frozenset({".env.keys", ".env.vault", ".env.me"})
 # Files that are made to be committed: they hold names, not values.
 _TEMPLATES = re.compile(r"\.env\.(example|sample|template|dist|defaults)(\..*)?|\.env\..*\.(example|sample|template)")
 
@@ -27,7 +29,7 @@ def dotenv_files(folder: Path) -> list[tuple[Path, str]]:
     """The `.env*` files of a folder with the environment that each is for: `.env.staging` is `staging`, `.env` is `default`."""
     found = []
     for path in sorted(folder.glob(".env*")):
-        if not path.is_file() or _TEMPLATES.fullmatch(path.name):
+        if not path.is_file() or path.name in _OF_DOTENVX or _TEMPLATES.fullmatch(path.name):
             continue
         environment = path.name.removeprefix(".env").removeprefix(".") or DEFAULT
         if path.name == ".env" or (path.name.startswith(".env.") and file.environment_name(environment)):

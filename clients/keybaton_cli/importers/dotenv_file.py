@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keybaton_cli.dotenv.foreign import encrypted, references
 from keybaton_cli.dotenv.reading import DotenvRefused, decode, last_values, parse_node, unread_lines
 from keybaton_cli.importers.model import Found, ImportedItem, ImportProblem, ImportRefused, checked
 
@@ -22,6 +23,11 @@ def read(data: bytes) -> Iterator[Found]:
         last = counting[binding.name].line
         if binding is not counting[binding.name]:
             yield ImportProblem(f"line {binding.line}", f"{binding.name} comes again in line {last}, which counts")
+    for binding in encrypted(counting.values()):
+        yield ImportProblem(binding.name, "is encrypted by dotenvx (`dotenvx decrypt --stdout` prints it)")
+        del counting[binding.name]
+    for binding in references(counting.values()):
+        yield ImportProblem(binding.name, "is a reference to 1Password (op://…), not the value itself", skipped=False)
     for name, binding in counting.items():
         yield checked(ImportedItem(name, "plain", {"value": (binding.value or "").encode()}))
 

@@ -118,6 +118,7 @@ PARTS: dict[str, Part] = {
     "buf": Part(_programs("buf"), "npm install -g @bufbuild/buf"),
     "node": Part(_programs("node"), "apt-get install nodejs"),
     "node-dotenv": Part(_npm(node_dotenv.PACKAGE), "apt-get install nodejs npm; npm install -g dotenv"),
+    "dotenvx": Part(_programs("dotenvx"), "apt-get install nodejs npm; npm install -g @dotenvx/dotenvx@2"),
     "node-actions": Part(_npm(github_file.PACKAGE), "apt-get install nodejs npm; npm install -g @actions/core@1"),
     "tmux": Part(_programs("tmux"), "apt-get install tmux"),
     "pass": Part(_programs("pass", "gpg"), "apt-get install pass gnupg"),
