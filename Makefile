@@ -98,7 +98,7 @@ attack: venv wheel-venv
 # Each run has new seeds; what fails is printed with the values that made it fail.
 fuzz: venv
 	@for round in $$(seq 1 $(ROUNDS)); do \
-		$(PYTEST) -q -n $(JOBS) -m "hypothesis and not e2e" --hypothesis-seed="$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" || exit 1; \
+		$(PYTEST) -q -n $(JOBS) -m "hypothesis and not e2e" --hypothesis-profile=new-examples --hypothesis-seed="$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" || exit 1; \
 	done
 
 floor: .venv/editable

@@ -96,7 +96,7 @@ _FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(pieces=st.lists(st.one_of(_FRAGMENTS, st.binary(max_size=40)), max_size=8))
 def test_any_bytes_give_an_answer_within_the_limit_or_one_error(pieces: list[bytes]) -> None:
     """The reader of answers is total."""

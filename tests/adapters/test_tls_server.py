@@ -132,7 +132,7 @@ async def test_a_payload_of_full_size_is_taken() -> None:
         assert handler.bodies == [1_500_000]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(pieces=st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4))
 def test_garbage_never_stops_the_server(pieces: list[bytes]) -> None:
     """Whatever bytes come inside TLS, the next honest peer is served and nothing reaches the log or the loop's handler."""

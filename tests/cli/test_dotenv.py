@@ -153,7 +153,7 @@ NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True)
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_readers_never_fail_but_by_refusing(text: str) -> None:
     """Any text is read or refused with a line."""
     reading.parse_node(text)
@@ -174,7 +174,7 @@ def test_what_dockers_file_cannot_carry_is_refused() -> None:
 
 
 @given(st.dictionaries(NAMES, TEXTS, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_json_carries_everything(values: dict[str, str]) -> None:
     """JSON is the format of last resort: it never refuses."""
     assert json.loads(writing.as_json(values)) == values

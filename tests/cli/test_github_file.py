@@ -36,7 +36,7 @@ def test_githubs_own_writer_writes_the_same() -> None:
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_value_ends_its_own_block(value: str) -> None:
     """Nor begins another: what follows is read as well."""
     before, after = {"A": "1\nKEYBATON_0\n2"}, {"Z": ""}

@@ -382,7 +382,7 @@ def sound(items: list[Found]) -> None:
             assert set(item.fields) <= names and item.name.strip()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(JSON, st.sampled_from([bitwarden.read, photosphere.read_parsed]))
 def test_any_json_is_items_problems_or_one_refusal(parsed: Any, read: Any) -> None:
     """No JSON value makes an importer fail in another way."""
@@ -392,14 +392,14 @@ def test_any_json_is_items_problems_or_one_refusal(parsed: Any, read: Any) -> No
         return
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.lists(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()), max_size=5))
 def test_any_lines_are_items_or_problems(lines: list[bytes]) -> None:
     """JSON lines never end before their last line."""
     sound(list(json_lines.read(lines)))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.text(max_size=80), st.text(min_size=1, max_size=10))
 def test_any_content_of_a_pass_entry_becomes_items(content: str, name: str) -> None:
     """Whatever stands in an entry, nothing of it is lost: each line of it is in one of the items."""
@@ -412,7 +412,7 @@ def test_any_content_of_a_pass_entry_becomes_items(content: str, name: str) -> N
         assert all(line.strip().split(":", 1)[-1].strip() in taken for line in content.split("\n"))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.binary(max_size=200), st.sampled_from([None, "jsonl", "dotenv", "photosphere", "bitwarden"]))
 def test_any_bytes_are_items_problems_or_one_refusal(data: bytes, wanted: str | None) -> None:
     """Telling the format is total too."""

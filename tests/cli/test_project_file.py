@@ -74,7 +74,7 @@ def test_a_file_without_a_vault_is_refused(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: (HEAD + text).encode()))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """The reader is total."""
     with contextlib.suppress(file.ProjectRefused):

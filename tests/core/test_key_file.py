@@ -84,7 +84,7 @@ def test_parameters_below_the_floor_or_above_the_cap_are_refused_before_any_work
     assert time.process_time() - start < 0.02
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(st.one_of(st.binary(max_size=2 * RECORD_BYTES), st.binary(min_size=RECORD_BYTES, max_size=RECORD_BYTES)))
 def test_the_decoder_takes_any_bytes(data: bytes) -> None:
     """A record in one spelling, or KeyFileInvalid; never anything else."""
@@ -95,7 +95,7 @@ def test_the_decoder_takes_any_bytes(data: bytes) -> None:
     assert key_file.encode(record) == data
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     memory=st.integers(FLOOR.memory_kib, CAP.memory_kib),
     passes=st.integers(FLOOR.passes, CAP.passes),

@@ -239,7 +239,7 @@ def payloads(draw: st.DrawFn) -> Payload:
     return Payload(DatabasePart(draw(SHOWN), body), parts)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(payloads())
 def test_every_payload_comes_back_as_it_went(payload: Payload) -> None:
     """Through JSON text."""
@@ -253,7 +253,7 @@ SCRAPS = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.sampled_from(paths(FULL)), SCRAPS)
 def test_a_payload_with_any_member_replaced_is_read_or_malformed(path: tuple[str, ...], scrap: object) -> None:
     """Total: one error type, and what is read is fit."""

@@ -193,7 +193,7 @@ def test_the_sixth_request_of_any_kind_ends_the_receiver(requests: int) -> None:
         assert table.used_up
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.binary(max_size=200) | st.text(max_size=80).map(lambda t: t.encode("utf-8", "surrogatepass")))
 def test_no_body_without_the_code_ever_becomes_a_payload(sent: bytes) -> None:
     """400 or 403; no exception."""
@@ -209,7 +209,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(JSON)
 def test_any_payload_with_the_code_is_a_payload_or_malformed(value: object) -> None:
     """One error type."""

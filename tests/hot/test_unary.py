@@ -25,7 +25,7 @@ from keybatond.errors import Reason
 ECHO, FAIL, HANG, HEADERS = "/test.Calls/Echo", "/test.Calls/Fail", "/test.Calls/Hang", "/test.Calls/Headers"
 SECONDS = 20.0
 real_server = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

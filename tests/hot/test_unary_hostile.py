@@ -117,7 +117,7 @@ def test_what_a_server_may_send_is_understood(said: bytes) -> None:
     assert outcome(said) == b"hi"
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(said=st.binary(max_size=300), settled=st.booleans())
 def test_any_bytes_end_the_call(said: bytes, settled: bool) -> None:
     """Whatever comes, there is an answer or a reason, and never another exception."""
@@ -133,14 +133,14 @@ frames = st.builds(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(said=st.lists(frames, max_size=8))
 def test_any_frames_end_the_call(said: list[bytes]) -> None:
     """The same with whole frames, which reach deeper."""
     assert isinstance(outcome(SETTINGS + b"".join(said)), bytes | str)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(first=st.binary(max_size=60), last=st.binary(max_size=120))
 def test_any_header_blocks_end_the_call(first: bytes, last: bytes) -> None:
     """Header blocks of any content, in an exchange that is otherwise right."""

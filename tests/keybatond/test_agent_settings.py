@@ -64,7 +64,7 @@ def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
         Settings.read(tmp_path / "config.toml")
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     st.one_of(st.binary(max_size=200), st.text(alphabet="device_namlk=\"'[]{}.\n#\\ 0", max_size=80).map(str.encode))
 )

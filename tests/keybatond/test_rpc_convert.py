@@ -43,7 +43,7 @@ def test_an_item_comes_back_from_the_wire_as_it_went(item: Item) -> None:
     assert item_from(message) == item
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.binary(max_size=120))
 def test_any_message_becomes_an_item_or_is_refused(data: bytes) -> None:
     """What the wire can carry and the domain cannot is refused in one of three known ways."""

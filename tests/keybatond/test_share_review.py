@@ -286,7 +286,7 @@ def situations(draw: st.DrawFn) -> tuple[FakeVault, Payload, ReviewDecision]:
     )  # fmt: skip
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(situations())
 def test_nothing_is_ever_overwritten_without_being_told_to(
     situation: tuple[FakeVault, Payload, ReviewDecision],

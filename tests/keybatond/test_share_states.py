@@ -73,7 +73,7 @@ ACTIONS: dict[str, Callable[[Run], object]] = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(Role), st.lists(st.sampled_from(sorted(ACTIONS)), max_size=12), st.sampled_from(sorted(ENDED)))
 def test_nothing_changes_after_the_end(role: Role, actions: list[str], ending: State) -> None:
     """Whatever a driver or a client still does."""

@@ -8,5 +8,5 @@ from hypothesis import settings
 
 
 def examples(count: int) -> settings:
-    """Settings for `count` examples, or more when asked for; no deadline for a single one."""
-    return settings(max_examples=count * int(os.environ.get("KEYBATON_FUZZ", "1")), deadline=None)
+    """Settings for `count` examples, or more when asked for."""
+    return settings(max_examples=count * int(os.environ.get("KEYBATON_FUZZ", "1")))
