@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +41,20 @@ def place() -> Iterator[Place]:
     """A project with the environments `default` and `staging`."""
     with run_place() as made:
         yield made
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of its own, with our helpers on PATH and no variable that names another place."""
+    for name in ("DOCKER_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "GIT_CONFIG_GLOBAL"):
+        monkeypatch.delenv(name, raising=False)
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    for name in ("git-credential-keybaton", "docker-credential-keybaton", "keybaton-aws-credentials"):
+        (bin_folder / name).write_text("#!/bin/sh\n")
+        (bin_folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    return tmp_path

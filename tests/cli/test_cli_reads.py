@@ -17,6 +17,8 @@ from keybaton_testing.fake_agent import NOW_MS, FakeAgent
 from keybaton_testing.trampoline import starting
 from keybatond.rpc.client_kind import KINDS, OTHER, client_kind
 
+pytestmark = pytest.mark.usefixtures("agent")
+
 
 @pytest.fixture
 def agent(agent: FakeAgent) -> FakeAgent:
@@ -26,23 +28,17 @@ def agent(agent: FakeAgent) -> FakeAgent:
     return agent
 
 
-@pytest.fixture
-def keybaton(agent: FakeAgent, run: CommandLine) -> CommandLine:
-    """Runs one command line against it."""
-    return run
-
-
-def test_each_client_is_noted_by_its_kind(agent: FakeAgent, keybaton: CommandLine) -> None:
+def test_each_client_is_noted_by_its_kind(agent: FakeAgent, run: CommandLine) -> None:
     """The quick path and the complete one of the command line, and the library."""
     command = [*starting(), "get", "token"]
     subprocess.run(command, env=dict(os.environ), check=True, capture_output=True, timeout=30)
-    keybaton("get", "token")
+    run("get", "token")
     with Client.connect() as client:
         client.vault.get_value(common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name="token"))
     assert [read.client for read in reversed(agent.reads)] == ["cli", "cli", "library"]
 
 
-def test_reads_are_listed_newest_first(agent: FakeAgent, keybaton: CommandLine) -> None:
+def test_reads_are_listed_newest_first(agent: FakeAgent, run: CommandLine) -> None:
     """When, by what, which kind of item, and its name; a variable with its environment."""
     project = "0" * 32
     variable = common_pb2.ItemRef(
@@ -53,25 +49,25 @@ def test_reads_are_listed_newest_first(agent: FakeAgent, keybaton: CommandLine) 
         vault_pb2.Read(at_ms=NOW_MS + 1000, ref=variable, version=2, client="run"),
         vault_pb2.Read(at_ms=NOW_MS, ref=database, version=1, client="git"),
     ]
-    lines = [line.split("\t")[1:] for line in keybaton("history", "--reads").out.splitlines()]
+    lines = [line.split("\t")[1:] for line in run("history", "--reads").out.splitlines()]
     assert lines == [["run", "variable", "PORT (staging)"], ["git", "database", "token"]]
-    document = keybaton("history", "--reads", "--json").document
+    document = run("history", "--reads", "--json").document
     assert document["reads"][0] == {
         "at": "2023-11-14T22:13:21.000Z", "name": "PORT", "kind": "variable", "project": project,
         "environment": "staging", "version": 2, "client": "run",
     }  # fmt: skip
-    assert len(keybaton("history", "--reads", "--limit", "1").out.splitlines()) == 1
-    assert keybaton("history", "--reads", "PORT").out.count("\n") == 1
-    assert keybaton("history", "--reads", "token").out.count("\n") == 1
-    assert json.loads(keybaton("history", "--reads", "PORT", "--database", "--json").out) == {"reads": []}
+    assert len(run("history", "--reads", "--limit", "1").out.splitlines()) == 1
+    assert run("history", "--reads", "PORT").out.count("\n") == 1
+    assert run("history", "--reads", "token").out.count("\n") == 1
+    assert json.loads(run("history", "--reads", "PORT", "--database", "--json").out) == {"reads": []}
 
 
 @pytest.mark.parametrize(
     "arguments", [(), ("token", "--limit", "3"), ("--reads", "--limit", "0"), ("--reads", "--limit", "1001")]
 )
-def test_a_command_line_that_does_not_fit(keybaton: CommandLine, arguments: tuple[str, ...]) -> None:
+def test_a_command_line_that_does_not_fit(run: CommandLine, arguments: tuple[str, ...]) -> None:
     """Exit code 2."""
-    assert keybaton("history", *arguments).code == 2
+    assert run("history", *arguments).code == 2
 
 
 class Context:

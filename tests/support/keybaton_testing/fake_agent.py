@@ -1,9 +1,7 @@
-"""An agent without keys or network, for tests of clients: the real API on a real socket, items in memory, sessions by script."""
+"""An agent without keys or network, for tests of clients: the real API on a real socket, items in memory."""
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -18,16 +16,15 @@ from keybaton_api.agent.v1 import (
     agent_pb2,
     agent_pb2_grpc,
     common_pb2,
-    share_pb2,
     share_pb2_grpc,
     vault_pb2,
     vault_pb2_grpc,
 )
+from keybaton_testing.fake_shares import FakeShares
 from keybaton_testing.item_columns import item_columns
 
 SSH_SOCKET = "/run/user/1000/keybaton/ssh.sock"
 NOW_MS = 1_700_000_000_000
-_ENDED = frozenset({"SAVED", "DECLINED", "FAILED", "CANCELLED", "EXPIRED"})
 _Key = tuple[int, str]
 
 
@@ -40,12 +37,11 @@ def refuse(context: grpc.ServicerContext, reason: str, message: str, **data: str
     raise AssertionError("abort raises")
 
 
-class FakeAgent(
-    agent_pb2_grpc.AgentServiceServicer, vault_pb2_grpc.VaultServiceServicer, share_pb2_grpc.ShareServiceServicer
-):
+class FakeAgent(FakeShares, agent_pb2_grpc.AgentServiceServicer, vault_pb2_grpc.VaultServiceServicer):
     """All three services. Tests set `info`, `items`, `passphrase` and `answers`, and read what was asked."""
 
     def __init__(self) -> None:
+        super().__init__(self._open)
         self.info = agent_pb2.AgentInfo(
             version="0", pid=1, vault_state=agent_pb2.VAULT_STATE_UNLOCKED, keystore=agent_pb2.KEYSTORE_PASSPHRASE
         )
@@ -55,21 +51,8 @@ class FakeAgent(
         self.vault_findings: list[str] = []
         self.backups: dict[str, bytes] = {}
         self.batches: list[vault_pb2.BatchPutRequest] = []
-        self.sends: list[share_pb2.StartSendRequest] = []
-        self.receives: list[share_pb2.StartReceiveRequest] = []
-        self.codes: list[str] = []
-        self.reviews: list[share_pb2.ReviewRequest] = []
         self.reads: list[vault_pb2.Read] = []  # newest first
-        self.confirmations: list[bool] = []
-        self.cancelled = 0
-        self.on_start: Callable[[FakeAgent], None] = lambda agent: None
         self.on_put: Callable[[FakeAgent], None] = lambda agent: None
-        self.on_code: Callable[[FakeAgent, str], None] = lambda agent, code: None
-        self.on_review: Callable[[FakeAgent, share_pb2.ReviewRequest, grpc.ServicerContext], None] = _save
-        self.on_confirm: Callable[[FakeAgent, bool], None] = lambda agent, accept: None
-        self.session = share_pb2.Session()
-        self._watchers: list[queue.SimpleQueue[share_pb2.Session]] = []
-        self._lock = threading.Lock()
 
     # --- what tests set ---
 
@@ -94,22 +77,6 @@ class FakeAgent(
         item = self.current(common_pb2.ITEM_KIND_SECRET, name)
         assert item is not None
         return next(field.value for field in item.secret.fields if field.key == key)
-
-    def become(self, state: str, **changes: object) -> None:
-        """Moves the session to a state, such as `REVIEW`, and tells the watchers."""
-        with self._lock:
-            self.session.MergeFrom(share_pb2.Session(**changes))  # type: ignore[arg-type]
-            for name in ("needs_code", "needs_confirmation"):
-                if changes.get(name) is False:
-                    self.session.ClearField(name)
-            self.session.state = share_pb2.ShareState.Value(f"SHARE_STATE_{state}")
-            if state in _ENDED:
-                self.session.code = ""
-                self.session.needs_code = self.session.needs_confirmation = False
-            for watcher in self._watchers:
-                snapshot = share_pb2.Session()
-                snapshot.CopyFrom(self.session)
-                watcher.put(snapshot)
 
     def _store(self, item: common_pb2.Item) -> common_pb2.ItemSummary:
         versions = self.items.setdefault((item.ref.kind, item.ref.name), [])
@@ -292,97 +259,6 @@ class FakeAgent(
     def ListReads(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         self._open(context)
         return vault_pb2.ListReadsResponse(reads=self.reads[: request.limit or 100])
-
-    # --- ShareService ---
-
-    def StartSend(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        self._open(context)
-        self.sends.append(request)
-        self.session = share_pb2.Session(
-            id="5e5510" + "0" * 26,
-            role=share_pb2.SHARE_ROLE_SEND,
-            protocol=request.protocol,
-            code=request.code or "4821",
-        )
-        self.become("SEEKING")
-        answer = share_pb2.StartSendResponse(session=self.session)
-        self.on_start(self)
-        return answer
-
-    def StartReceive(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        self._open(context)
-        self.receives.append(request)
-        self.session = share_pb2.Session(
-            id="4ece1f" + "0" * 26,
-            role=share_pb2.SHARE_ROLE_RECEIVE,
-            protocol=request.protocol,
-            needs_code=not request.code,
-            guesses_left=3,
-            addresses=["192.0.2.7:40123"],
-            fingerprint="ab" * 32,
-        )
-        self.become("ANNOUNCING")
-        answer = share_pb2.StartReceiveResponse(session=self.session)
-        self.on_start(self)
-        return answer
-
-    def ProvideCode(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        self.codes.append(request.code)
-        self.session.needs_code = False
-        self.on_code(self, request.code)
-        return share_pb2.ProvideCodeResponse(session=self.session)
-
-    def ConfirmPeer(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        self.confirmations.append(request.accept)
-        self.session.needs_confirmation = False
-        self.on_confirm(self, request.accept)
-        return share_pb2.ConfirmPeerResponse(session=self.session)
-
-    def Review(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        self.reviews.append(request)
-        if not request.accept:
-            self.become("DECLINED", reason="declined")
-        else:
-            self.on_review(self, request, context)
-        return share_pb2.ReviewResponse(session=self.session)
-
-    def Cancel(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        self.cancelled += 1
-        self.become("CANCELLED", reason="cancelled")
-        return share_pb2.CancelResponse(session=self.session)
-
-    def ListSessions(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        return share_pb2.ListSessionsResponse(sessions=[self.session] if self.session.id else [])
-
-    def WatchSession(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        watcher: queue.SimpleQueue[share_pb2.Session] = queue.SimpleQueue()
-        first = share_pb2.Session()
-        with self._lock:
-            first.CopyFrom(self.session)
-            self._watchers.append(watcher)
-        yield from self._snapshots(first, watcher, context)
-
-    def _snapshots(
-        self, first: share_pb2.Session, watcher: queue.SimpleQueue[share_pb2.Session], context: grpc.ServicerContext
-    ) -> Iterator[share_pb2.WatchSessionResponse]:
-        session = first
-        while True:
-            yield share_pb2.WatchSessionResponse(session=session)
-            if share_pb2.ShareState.Name(session.state).removeprefix("SHARE_STATE_") in _ENDED:
-                return
-            while True:
-                try:
-                    session = watcher.get(timeout=0.2)
-                    break
-                except queue.Empty:
-                    if not context.is_active():
-                        return
-
-
-def _save(agent: FakeAgent, request: share_pb2.ReviewRequest, context: grpc.ServicerContext) -> None:
-    offer = agent.session.offer
-    offered = offer.database.name if offer.HasField("database") else offer.secrets[0].name
-    agent.become("SAVED", name=request.name or offered)
 
 
 def _summary(item: common_pb2.Item) -> common_pb2.ItemSummary:
