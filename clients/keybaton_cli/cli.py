@@ -61,6 +61,7 @@ vault_group = LazyGroup(
     examples=("keybaton vault check", "keybaton vault backup ~/keybaton.backup"),
     commands={
         "check": (_C + "vault:check", "Read every row and look for damage."),
+        "compact": (_C + "compact:compact", "Forget older versions for good."),
         "backup": (_C + "vault:backup", "Write a copy that opens with a passphrase."),
         "restore": (_C + "vault:restore", "Take the vault from a backup."),
         "rekey": (_C + "vault:rekey", "New keys, or another place for them."),

@@ -97,6 +97,13 @@ class AgentApi:
         """Progress, then the findings as the last message."""
         return stream(self._stub.CheckVault, agent_pb2.CheckVaultRequest(), LONG_SECONDS)
 
+    def compact_vault(
+        self, keep: int | None, older_than_days: int | None, *, dry_run: bool = False
+    ) -> Iterator[agent_pb2.CompactVaultResponse]:
+        """Progress, then which versions went, or with `dry_run` would go, as the last message."""
+        request = agent_pb2.CompactVaultRequest(keep=keep, older_than_days=older_than_days, dry_run=dry_run)
+        return stream(self._stub.CompactVault, request, LONG_SECONDS)
+
     def backup_vault(self, path: str, passphrase: bytes) -> Iterator[agent_pb2.BackupVaultResponse]:
         """Progress, then the count; `path` is absolute."""
         request = agent_pb2.BackupVaultRequest(path=path, passphrase=passphrase)

@@ -92,6 +92,9 @@ class VaultWriter(VaultReader, Protocol):
     def replace_past(self, row: Row) -> None:
         """Stores the same version, sealed anew, at the position `row.seq` of the history."""
 
+    def drop_past(self, position: int) -> None:
+        """Takes the version at that position of the history away."""
+
     def put_link(self, tag: bytes, seq: int) -> None:
         """Notes that the database at `seq` has a link with this tag."""
 
@@ -143,6 +146,9 @@ class VaultStore(Protocol):
 
     async def fold(self) -> None:
         """Leaves no copy of replaced rows in a log, as far as readers allow; no error when it cannot."""
+
+    async def shrink(self) -> None:
+        """As `fold`, and gives the room of what was taken away back to the disk; no error when it cannot."""
 
     async def snapshot(self, job: Callable[[VaultReader], T]) -> T:
         """Runs `job` in a thread on one consistent state, however long it takes."""

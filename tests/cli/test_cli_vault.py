@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keybaton_api.agent.v1 import agent_pb2
+from keybaton_api.agent.v1 import agent_pb2, common_pb2
 from keybaton_testing.command_line import CommandLine, descriptor
 from keybaton_testing.fake_agent import FakeAgent
 
@@ -38,6 +38,31 @@ def test_init_never_steps_down_by_itself(agent: FakeAgent, run: CommandLine) -> 
     newer = run("init", "--keystore", "passphrase", "--passphrase-fd", str(descriptor(b"x\n")))
     assert newer.code == 6
     assert "newer Keybaton" in newer.err and "keybaton doctor" in newer.err
+
+
+def test_older_versions_go_when_it_is_said_what_stays(agent: FakeAgent, run: CommandLine) -> None:
+    """Without a terminal only after `--yes`; `--dry-run` and `--json` tell which."""
+    ref = common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_ENV_VARIABLE, name="A", vault="p", environment="default")
+    agent.compaction = agent_pb2.CompactVaultResponse(finished=True, versions=3, items=21, gone=1)
+    for number in range(21):
+        agent.compaction.shown.add(ref=ref, versions=number, gone=number == 20)
+    assert run("vault", "compact").code == 2
+    assert run("vault", "compact", "--keep", "1").code == 2
+    assert not agent.compacted
+    result = run("vault", "compact", "--keep", "0", "--dry-run")
+    assert result.code == 0
+    assert "… and 1 item more." in result.out
+    assert result.out.endswith("It would forget 3 versions of 21 items, with 1 removed item.\n")
+    assert run("vault", "compact", "--older-than", "90", "--yes").out.startswith("Forgot 3 versions")
+    told = run("vault", "compact", "--keep", "1", "--older-than", "90", "--yes", "--json").document
+    assert (told["dryRun"], told["versions"], told["items"], told["removedItems"]) == (False, 3, 21, 1)
+    gone = {"name": "A", "kind": "variable", "project": "p", "environment": "default", "versions": 20, "gone": True}
+    assert told["shown"][-1] == gone
+    asked = [(request.keep, request.older_than_days, request.dry_run) for request in agent.compacted]
+    assert asked == [(0, 0, True), (0, 90, False), (1, 90, False)]
+    assert agent.compacted[0].HasField("keep") and not agent.compacted[1].HasField("keep")
+    agent.compaction = agent_pb2.CompactVaultResponse(finished=True)
+    assert run("vault", "compact", "--keep", "9", "--yes").out == "No version is old enough to go.\n"
 
 
 def test_check_lists_findings_and_fails(agent: FakeAgent, run: CommandLine) -> None:

@@ -36,6 +36,8 @@ def prepare(desk: Desk, before: str) -> None:
         desk.agent.on_start = lambda agent: agent.become("ANNOUNCING", senders=["laptop", "phone"])
     elif before == "there is no vault":
         desk.agent.info.vault_state = agent_pb2.VAULT_STATE_ABSENT
+    elif before == "there are older versions":
+        desk.has_older_versions()
     elif before == "the vault is locked":
         desk.agent.info.vault_state = agent_pb2.VAULT_STATE_LOCKED
     elif before == "variables are offered":
@@ -60,6 +62,7 @@ def test_ctrl_c_changes_nothing_and_ends_a_share_that_has_begun(desk: Desk, walk
         assert (desk.agent.items, desk.agent.info.SerializeToString()) == (items, info)
         assert (desk.agent.passphrase, desk.agent.backups) == (b"open sesame", {})
         assert not desk.agent.reviews
+        assert all(request.dry_run for request in desk.agent.compacted)
         assert not desk.agent.confirmations
         assert desk.agent.cancelled == (1 if desk.agent.session.id else 0)
         assert not list(desk.home.iterdir())

@@ -71,6 +71,19 @@ def test_an_edit_keeps_what_enter_confirms(desk: Desk) -> None:
     assert desk.agent.field("token-2", "value") == b"abc"
 
 
+def test_older_versions_are_shown_and_go_after_a_yes(desk: Desk) -> None:
+    """Which items lose how many, and which are removed for good; any other answer keeps them."""
+    desk.has_older_versions()
+    for answer, told, code in (("n", "Nothing was forgotten.", 130), ("y", "Forgot 3 versions of 2 items", 0)):
+        desk.keybaton("vault compact --keep 1")
+        screen = desk.answer("Forget 3 versions of 2 items, with 1 removed item?", typed=answer)
+        assert "OLD (staging)" in screen and "removed" in screen
+        desk.terminal.wait_for(told)
+        assert desk.terminal.exit_code() == code
+    asked = [(request.keep, request.HasField("older_than_days"), request.dry_run) for request in desk.agent.compacted]
+    assert asked == [(1, False, True), (1, False, True), (1, False, False)]
+
+
 def test_a_type_is_chosen_from_the_list(desk: Desk) -> None:
     """Each type stands there with its fields; what it needs cannot be left empty."""
     desk.keybaton("secrets add maps")

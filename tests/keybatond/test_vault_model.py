@@ -30,6 +30,7 @@ from keybaton_testing.vaults import (
 )
 from keybatond.errors import KeybatonError, Reason
 from keybatond.services.vault import PutMode, VaultService
+from keybatond.services.vault_compact import Rule
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class ModelItem:
 
     def __init__(self) -> None:
         self.versions: list[tuple[str, str | None]] = []
+        self.forgotten = 0  # of the oldest
 
     @property
     def name(self) -> str:
@@ -104,10 +106,10 @@ class Model:
             return Reason.NOT_FOUND
         if version == 0:
             older = [number for number, (_, content) in enumerate(found.versions[:-1], 1) if content is not None]
-            if not older:
+            if not older or older[-1] <= found.forgotten:
                 return Reason.NOT_FOUND
             version = older[-1]
-        if version >= len(found.versions) or found.versions[version - 1][1] is None:
+        if not found.forgotten < version < len(found.versions) or found.versions[version - 1][1] is None:
             return Reason.NOT_FOUND
         chosen = found.versions[version - 1]
         if self.find(chosen[0]) not in (None, found):
@@ -116,6 +118,22 @@ class Model:
             self.removed.remove(found)
         found.versions.append(chosen)
         return None
+
+    def compact(self, keep: int) -> list[tuple[str, int, bool]]:
+        """Name, versions that go, whether nothing is left, of each item that loses any."""
+        told = []
+        for item in list(self.items):
+            alive = [number for number, (_, content) in enumerate(item.versions[:-1], 1) if content is not None]
+            alive = [number for number in alive if number > item.forgotten]
+            last = len(item.versions) - 1 if not keep else 0 if len(alive) < keep else alive[-keep] - 1
+            gone = not item.live and last == len(item.versions) - 1
+            if last > item.forgotten:
+                told.append((item.name, last - item.forgotten, gone))
+                item.forgotten = last
+            if gone:
+                self.items.remove(item)
+                self.removed.remove(item)
+        return told
 
 
 class VaultAgainstModel(RuleBasedStateMachine):
@@ -192,6 +210,15 @@ class VaultAgainstModel(RuleBasedStateMachine):
             if item.live and item.versions[-1][1] == old:
                 item.versions.append((item.name, new))
 
+    @rule(keep=st.integers(0, 3))
+    def compact(self, keep: int) -> None:
+        expected = sorted(self.secrets.compact(keep) + self.databases.compact(keep))
+        would = self.run(self.vault.compact(Rule(keep), no_progress, dry_run=True))
+        assert sorted((item.ref.name, item.versions, item.gone) for item in would.shown) == expected
+        assert self.run(self.vault.compact(Rule(keep), no_progress, dry_run=False)) == would
+        assert (would.items, would.versions) == (len(expected), sum(versions for _, versions, _ in expected))
+        assert would.gone == sum(gone for _, _, gone in expected)
+
     @rule()
     def lock_and_open(self) -> None:
         self.vault.close()
@@ -225,7 +252,8 @@ class VaultAgainstModel(RuleBasedStateMachine):
                     continue
                 versions, _ = self.vault.versions(ItemRef(model.kind, item.name))
                 told = [(v.version, v.name, v.removed) for v in reversed(versions)]
-                assert told == [(n, name, content is None) for n, (name, content) in enumerate(item.versions, 1)]
+                whole = [(n, name, content is None) for n, (name, content) in enumerate(item.versions, 1)]
+                assert told == whole[item.forgotten :]
         assert self.run(self.vault.check(no_progress)) == []
 
     def model_shows(self, model: Model, item: ModelItem) -> ModelItem | None:

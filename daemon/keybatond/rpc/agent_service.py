@@ -132,6 +132,18 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             else:
                 yield agent_pb2.CheckVaultResponse(findings=step.result, finished=True)
 
+    async def CompactVault(
+        self, request: agent_pb2.CompactVaultRequest, context: _Context
+    ) -> AsyncIterator[agent_pb2.CompactVaultResponse]:
+        from keybatond.rpc.convert_compact import compaction_to, rule_from  # few ever ask for it
+
+        rule, vault = rule_from(request), self._vault()
+        async for step in with_progress(lambda progress: vault.compact(rule, progress, dry_run=request.dry_run)):
+            if isinstance(step, Counted):
+                yield agent_pb2.CompactVaultResponse(progress=_progress_to(step))
+            else:
+                yield compaction_to(step.result)
+
     async def BackupVault(
         self, request: agent_pb2.BackupVaultRequest, context: _Context
     ) -> AsyncIterator[agent_pb2.BackupVaultResponse]:

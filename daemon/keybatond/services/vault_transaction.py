@@ -157,6 +157,20 @@ class Changes:
         self._writer.drop_item(newest.seq)
         return self._store(newest, None, item.ref, item.body, secret_type(item.body), moved=True)
 
+    def drop_past(self, item_id: bytes, version: int) -> None:
+        """Takes one version out of the history for good."""
+        row = self._writer.past(item_id, version)
+        assert row is not None
+        with opening():
+            self._totals = self._totals._replace(rows=self._totals.rows - 1).minus(self._sealer.past_term(row))
+        self._writer.drop_past(row.seq)
+
+    def drop_removal(self, row: Row) -> None:
+        """Takes the removal of an item away, whose history has gone: nothing is left of it."""
+        with opening():
+            self._totals = self._totals._replace(rows=self._totals.rows - 1).minus(self._sealer.item_term(row))
+        self._writer.drop_item(row.seq)
+
     def add_reads(self, content: bytes) -> None:
         """Appends a batch to the read log and drops the oldest above READ_BATCHES_KEPT."""
         number = self._totals.next_read

@@ -21,6 +21,7 @@ from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, Progress
 from keybatond.services.vault_answers import ListAnswers, ReadAnswers
 from keybatond.services.vault_check import Check
+from keybatond.services.vault_compact import Compaction, Limits, Rule, compact, limits, preview
 from keybatond.services.vault_copy import copy_vault
 from keybatond.services.vault_front import VaultHeader, decoded, header_in, record_of
 from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
@@ -145,6 +146,17 @@ class WholeVault:
         sealer = self._opened().sealer
         return await self._store.snapshot(lambda reader: Check(reader, sealer, progress).run())
 
+    async def compact(self, rule: Rule, progress: Progress, *, dry_run: bool) -> Compaction:
+        """Forgets older versions for good, in one transaction, and makes the file smaller; writes wait meanwhile.
+
+        `dry_run`: only says what would go.
+        """
+        stays = limits(rule, self._clock.now_ms())
+        if dry_run:
+            sealer = self._opened().sealer
+            return await self._store.snapshot(lambda reader: preview(reader, sealer, stays, progress))
+        return await self._finished(self._compact(stays, progress))
+
     async def backup(self, path: str, record: KeyRecord, wrapping_key: SecretBytes, progress: Progress) -> int:
         """Writes a copy with a vault key of its own, which opens with `wrapping_key`; how many items it has. FILE_EXISTS."""
         source = self._opened().sealer
@@ -261,6 +273,24 @@ class WholeVault:
             finally:
                 self._may_write.set()
             await self._store.fold()
+
+    async def _compact(self, stays: Limits, progress: Progress) -> Compaction:
+        async with self._replacing:
+            sealer = self._opened().sealer
+
+            def job(writer: VaultWriter) -> Compaction:
+                changes = Changes(writer, sealer, self._entropy, self._clock.now_ms())
+                done = compact(changes, writer, sealer, stays, progress)
+                changes.finish()
+                return done
+
+            self._may_write.clear()
+            try:
+                done = await self._store.write(job)
+                await self._store.shrink()
+            finally:
+                self._may_write.set()
+            return done
 
     async def _restore(
         self,

@@ -50,6 +50,8 @@ class FakeAgent(FakeShares, agent_pb2_grpc.AgentServiceServicer, vault_pb2_grpc.
         self.findings: list[agent_pb2.Finding] = []
         self.vault_findings: list[str] = []
         self.backups: dict[str, bytes] = {}
+        self.compaction = agent_pb2.CompactVaultResponse(finished=True)
+        self.compacted: list[agent_pb2.CompactVaultRequest] = []
         self.batches: list[vault_pb2.BatchPutRequest] = []
         self.reads: list[vault_pb2.Read] = []  # newest first
         self.on_put: Callable[[FakeAgent], None] = lambda agent: None
@@ -128,6 +130,12 @@ class FakeAgent(FakeShares, agent_pb2_grpc.AgentServiceServicer, vault_pb2_grpc.
     def CheckVault(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         yield agent_pb2.CheckVaultResponse(progress=agent_pb2.Progress(done=1, total=2))
         yield agent_pb2.CheckVaultResponse(findings=self.vault_findings, finished=True)
+
+    def CompactVault(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+        self._open(context)
+        self.compacted.append(request)
+        yield agent_pb2.CompactVaultResponse(progress=agent_pb2.Progress(done=1, total=2))
+        yield self.compaction
 
     def Watch(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         yield agent_pb2.WatchResponse(info=self.info)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keybaton_api.agent.v1 import share_pb2
+from keybaton_api.agent.v1 import agent_pb2, common_pb2, share_pb2
 from keybaton_testing.device import PATH, Device, device_environment
 from keybaton_testing.fake_agent import FakeAgent, fake_agent
 from keybaton_testing.grpc_server import short_folder
@@ -70,6 +70,14 @@ class Desk(Place):
                 on.become("CODE_NEEDED", needs_code=True, guesses_left=2)
 
         self.agent.on_code = typed
+
+    def has_older_versions(self) -> None:
+        """Two of the secret token, and one of another that was removed."""
+        token = common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_SECRET, name="token")
+        gone = common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_ENV_VARIABLE, name="OLD", environment="staging")
+        self.agent.compaction = agent_pb2.CompactVaultResponse(finished=True, versions=3, items=2, gone=1)
+        self.agent.compaction.shown.add(ref=token, versions=2)
+        self.agent.compaction.shown.add(ref=gone, versions=1, gone=True)
 
     def receives(self, arguments: str) -> None:
         """A receiving command, up to what follows the right code."""

@@ -57,6 +57,7 @@ _CONFIRM_PEER = "send.py: f'A receiver answers at {address}. Is that the right d
 _WHICH_SENDER = "receive.py: 'Several devices are sending. Which one shows this code?'"
 _REMOVE = "secrets_edit.py: f'Remove {output.printable(ref.name)}?'"
 _REMOVE_ENVIRONMENT = "env_project.py: f'Remove {remove} with {count}?'"
+_FORGET = "compact.py: f'Forget {_count(would)}? Nothing brings them back.'"
 _REMOVE_PROJECT = "env_project.py: f'Remove the project {output.printable(remove)} with all its variables?'"
 _CHANGED = "share_review_environment.py: f'{len(changed)} variables have other values here.'"
 _ONE_CHANGED = "share_review_environment.py: f'{output.printable(name)} has another value here.'"
@@ -215,6 +216,12 @@ FAKE = (
         "test_rekey_asks_for_the_new_passphrase_and_only_that_opens",
         ("vault.py: 'New passphrase:'", "New passphrase:", "=long enough"),
         _AGAIN,
+    ),
+    _walk(
+        "vault compact --keep 1",
+        "there are older versions",
+        "test_older_versions_are_shown_and_go_after_a_yes",
+        (_FORGET, "Forget 3 versions of 2 items, with 1 removed item?"),
     ),
     _walk(
         "vault backup copy",

@@ -186,6 +186,9 @@ class RowWriter(RowReader):
             *(row.tag, row.group, row.summary, row.body, row.seq),
         )
 
+    def drop_past(self, position: int) -> None:
+        self._run("DELETE FROM past WHERE position = ?", position)
+
     def put_link(self, tag: bytes, seq: int) -> None:
         self._run("INSERT OR IGNORE INTO link VALUES (?, ?)", tag, seq)
 

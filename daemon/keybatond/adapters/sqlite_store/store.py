@@ -117,6 +117,9 @@ class SqliteStore:
     async def fold(self) -> None:
         await asyncio.to_thread(self._fold_log)
 
+    async def shrink(self) -> None:
+        await asyncio.to_thread(self._shrink)
+
     async def snapshot(self, job: Callable[[VaultReader], T]) -> T:
         return await asyncio.to_thread(self._snapshot, job)
 
@@ -308,6 +311,17 @@ class SqliteStore:
             contextlib.closing(self._connect_writer()) as connection,
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a reader may keep the last close from doing it
+
+    def _shrink(self) -> None:
+        with (
+            contextlib.suppress(KeybatonError, sqlite3.Error),
+            contextlib.closing(self._connect_writer()) as connection,
+        ):
+            connection.execute(
+                "PRAGMA temp_store = FILE"
+            )  # a copy of all rows, sealed as they are, is too much for memory
+            connection.execute("VACUUM")
+        self._fold_log()
 
     def _build(self, new: Path, fill: Callable[[VaultWriter], T], put: Callable[[Path], None], *, log_mode: bool) -> T:
         """Fills the empty file `new`, then lets `put` give it its name. `log_mode`: as a live vault, not as a copy."""

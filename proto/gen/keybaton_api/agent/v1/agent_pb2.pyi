@@ -13,6 +13,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import keybaton_api.agent.v1.common_pb2
 import sys
 import typing
 
@@ -367,6 +368,100 @@ class CheckVaultResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["findings", b"findings", "finished", b"finished", "progress", b"progress"]) -> None: ...
 
 Global___CheckVaultResponse: typing_extensions.TypeAlias = CheckVaultResponse
+
+@typing.final
+class CompactVaultRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEEP_FIELD_NUMBER: builtins.int
+    OLDER_THAN_DAYS_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    keep: builtins.int
+    """What stays of each item beside its current version. At least one is given; with both, what either keeps.
+    so many versions before the current; removals are not counted
+    """
+    older_than_days: builtins.int
+    """what was replaced or removed since"""
+    dry_run: builtins.bool
+    """changes nothing"""
+    def __init__(
+        self,
+        *,
+        keep: builtins.int | None = ...,
+        older_than_days: builtins.int | None = ...,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_keep", b"_keep", "_older_than_days", b"_older_than_days", "keep", b"keep", "older_than_days", b"older_than_days"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_keep", b"_keep", "_older_than_days", b"_older_than_days", "dry_run", b"dry_run", "keep", b"keep", "older_than_days", b"older_than_days"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_keep", b"_keep"]) -> typing.Literal["keep"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_older_than_days", b"_older_than_days"]) -> typing.Literal["older_than_days"] | None: ...
+
+Global___CompactVaultRequest: typing_extensions.TypeAlias = CompactVaultRequest
+
+@typing.final
+class CompactedItem(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REF_FIELD_NUMBER: builtins.int
+    VERSIONS_FIELD_NUMBER: builtins.int
+    GONE_FIELD_NUMBER: builtins.int
+    versions: builtins.int
+    """that go"""
+    gone: builtins.bool
+    """it was removed before, and nothing is left to bring back"""
+    @property
+    def ref(self) -> keybaton_api.agent.v1.common_pb2.ItemRef: ...
+    def __init__(
+        self,
+        *,
+        ref: keybaton_api.agent.v1.common_pb2.ItemRef | None = ...,
+        versions: builtins.int = ...,
+        gone: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ref", b"ref"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["gone", b"gone", "ref", b"ref", "versions", b"versions"]) -> None: ...
+
+Global___CompactedItem: typing_extensions.TypeAlias = CompactedItem
+
+@typing.final
+class CompactVaultResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    FINISHED_FIELD_NUMBER: builtins.int
+    VERSIONS_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    GONE_FIELD_NUMBER: builtins.int
+    SHOWN_FIELD_NUMBER: builtins.int
+    finished: builtins.bool
+    """in the last message, as all that follow"""
+    versions: builtins.int
+    items: builtins.int
+    """that lose versions"""
+    gone: builtins.int
+    """those of them that were removed, and of which nothing is left"""
+    @property
+    def progress(self) -> Global___Progress: ...
+    @property
+    def shown(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CompactedItem]:
+        """the first 1,000 of them"""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___Progress | None = ...,
+        finished: builtins.bool = ...,
+        versions: builtins.int = ...,
+        items: builtins.int = ...,
+        gone: builtins.int = ...,
+        shown: collections.abc.Iterable[Global___CompactedItem] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["progress", b"progress"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["finished", b"finished", "gone", b"gone", "items", b"items", "progress", b"progress", "shown", b"shown", "versions", b"versions"]) -> None: ...
+
+Global___CompactVaultResponse: typing_extensions.TypeAlias = CompactVaultResponse
 
 @typing.final
 class BackupVaultRequest(google.protobuf.message.Message):

@@ -69,6 +69,11 @@ class AgentServiceStub(object):
                 request_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CheckVaultRequest.SerializeToString,
                 response_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CheckVaultResponse.FromString,
                 _registered_method=True)
+        self.CompactVault = channel.unary_stream(
+                '/keybaton_api.agent.v1.AgentService/CompactVault',
+                request_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CompactVaultRequest.SerializeToString,
+                response_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CompactVaultResponse.FromString,
+                _registered_method=True)
         self.BackupVault = channel.unary_stream(
                 '/keybaton_api.agent.v1.AgentService/BackupVault',
                 request_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.BackupVaultRequest.SerializeToString,
@@ -143,6 +148,13 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompactVault(self, request, context):
+        """Forgets older versions for good, or with `dry_run` says which; one transaction. Progress, then what went. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BackupVault(self, request, context):
         """Writes a copy that opens with `passphrase` on any machine. Refuses to overwrite a file.
         """
@@ -209,6 +221,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.CheckVault,
                     request_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CheckVaultRequest.FromString,
                     response_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CheckVaultResponse.SerializeToString,
+            ),
+            'CompactVault': grpc.unary_stream_rpc_method_handler(
+                    servicer.CompactVault,
+                    request_deserializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CompactVaultRequest.FromString,
+                    response_serializer=keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CompactVaultResponse.SerializeToString,
             ),
             'BackupVault': grpc.unary_stream_rpc_method_handler(
                     servicer.BackupVault,
@@ -420,6 +437,33 @@ class AgentService(object):
             '/keybaton_api.agent.v1.AgentService/CheckVault',
             keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CheckVaultRequest.SerializeToString,
             keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CheckVaultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactVault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/keybaton_api.agent.v1.AgentService/CompactVault',
+            keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CompactVaultRequest.SerializeToString,
+            keybaton__api_dot_agent_dot_v1_dot_agent__pb2.CompactVaultResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -141,6 +141,22 @@ _AgentServiceCheckVaultType = typing_extensions.TypeVar(
     ],
 )
 
+_AgentServiceCompactVaultType = typing_extensions.TypeVar(
+    '_AgentServiceCompactVaultType',
+    grpc.UnaryStreamMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+        keybaton_api.agent.v1.agent_pb2.CompactVaultResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+        keybaton_api.agent.v1.agent_pb2.CompactVaultResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+        keybaton_api.agent.v1.agent_pb2.CompactVaultResponse,
+    ],
+)
+
 _AgentServiceBackupVaultType = typing_extensions.TypeVar(
     '_AgentServiceBackupVaultType',
     grpc.UnaryStreamMultiCallable[
@@ -205,7 +221,7 @@ _AgentServiceServeSshType = typing_extensions.TypeVar(
     ],
 )
 
-class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWatchType, _AgentServiceInitType, _AgentServiceUnlockType, _AgentServiceLockType, _AgentServiceRekeyType, _AgentServiceCheckVaultType, _AgentServiceBackupVaultType, _AgentServiceRestoreVaultType, _AgentServiceDoctorType, _AgentServiceServeSshType]):
+class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWatchType, _AgentServiceInitType, _AgentServiceUnlockType, _AgentServiceLockType, _AgentServiceRekeyType, _AgentServiceCheckVaultType, _AgentServiceCompactVaultType, _AgentServiceBackupVaultType, _AgentServiceRestoreVaultType, _AgentServiceDoctorType, _AgentServiceServeSshType]):
     @typing.overload
     def __init__(self: AgentServiceStub[
         grpc.UnaryUnaryMultiCallable[
@@ -235,6 +251,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWat
         grpc.UnaryStreamMultiCallable[
             keybaton_api.agent.v1.agent_pb2.CheckVaultRequest,
             keybaton_api.agent.v1.agent_pb2.CheckVaultResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+            keybaton_api.agent.v1.agent_pb2.CompactVaultResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             keybaton_api.agent.v1.agent_pb2.BackupVaultRequest,
@@ -285,6 +305,10 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWat
             keybaton_api.agent.v1.agent_pb2.CheckVaultResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
+            keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+            keybaton_api.agent.v1.agent_pb2.CompactVaultResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
             keybaton_api.agent.v1.agent_pb2.BackupVaultRequest,
             keybaton_api.agent.v1.agent_pb2.BackupVaultResponse,
         ],
@@ -322,6 +346,9 @@ class AgentServiceStub(typing.Generic[_AgentServiceGetInfoType, _AgentServiceWat
 
     CheckVault: _AgentServiceCheckVaultType
     """Reads every row and compares the sealed count and sum. Progress, then the findings."""
+
+    CompactVault: _AgentServiceCompactVaultType
+    """Forgets older versions for good, or with `dry_run` says which; one transaction. Progress, then what went. INVALID_ARGUMENT."""
 
     BackupVault: _AgentServiceBackupVaultType
     """Writes a copy that opens with `passphrase` on any machine. Refuses to overwrite a file."""
@@ -365,6 +392,10 @@ AgentServiceAsyncStub: typing_extensions.TypeAlias = AgentServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         keybaton_api.agent.v1.agent_pb2.CheckVaultRequest,
         keybaton_api.agent.v1.agent_pb2.CheckVaultResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+        keybaton_api.agent.v1.agent_pb2.CompactVaultResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         keybaton_api.agent.v1.agent_pb2.BackupVaultRequest,
@@ -440,6 +471,14 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[keybaton_api.agent.v1.agent_pb2.CheckVaultResponse], collections.abc.AsyncIterator[keybaton_api.agent.v1.agent_pb2.CheckVaultResponse]]:
         """Reads every row and compares the sealed count and sum. Progress, then the findings."""
+
+    @abc.abstractmethod
+    def CompactVault(
+        self,
+        request: keybaton_api.agent.v1.agent_pb2.CompactVaultRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[keybaton_api.agent.v1.agent_pb2.CompactVaultResponse], collections.abc.AsyncIterator[keybaton_api.agent.v1.agent_pb2.CompactVaultResponse]]:
+        """Forgets older versions for good, or with `dry_run` says which; one transaction. Progress, then what went. INVALID_ARGUMENT."""
 
     @abc.abstractmethod
     def BackupVault(
