@@ -82,8 +82,8 @@ env_group = LazyGroup(
         "get": (_C + "env_values:get", "Print one value."),
         "list": (_C + "env_values:list_variables", "Names, values masked."),
         "remove": (_C + "env_values:remove", "Remove variables."),
-        "history": (_C + "env_values:history", "Versions of one variable."),
-        "undo": (_C + "env_values:undo", "Bring an older version back."),
+        "history": (_C + "env_history:history", "Versions of one variable."),
+        "undo": (_C + "env_history:undo", "Bring an older version back."),
         "copy": (_C + "env_values:copy", "Copy variables between environments."),
         "diff": (_C + "env_values:diff", "Compare two environments."),
         "envs": (_C + "env_project:envs", "Environments of the project."),
@@ -193,8 +193,8 @@ def main(argv: list[str] | None = None) -> int:
             click.echo(error.ctx.get_help(), err=True)
         return exits.USAGE
     except click.UsageError as error:
-        help_line = f"{error.ctx.command_path} --help shows what it takes" if error.ctx else ""
-        return _report(UsageFailure(error.format_message(), help_line), app)
+        help_line = f"`{error.ctx.command_path} --help` shows what it takes." if error.ctx else ""
+        return _report(UsageFailure(" ".join(error.format_message().split()), help_line), app)
     except click.ClickException as error:
         return _report(Failure("USAGE", error.format_message()), app)
     except (KeyboardInterrupt, click.Abort):

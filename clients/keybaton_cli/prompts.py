@@ -53,7 +53,7 @@ def agree(app: App, yes: bool, question: str, declined: str = "Nothing was remov
     """Asks, unless `yes`. UsageFailure where nobody can be asked, Failure INTERRUPTED when the person says no."""
     if yes:
         return
-    demand(app, "Whether to do it", "`--yes` says so.")
+    demand(app, "Whether you are sure", "`--yes` goes on without asking.")
     if not Asker().confirm(question, default):
         raise Failure("INTERRUPTED", declined)
 

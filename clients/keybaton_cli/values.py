@@ -156,8 +156,12 @@ def from_stdin() -> bytes:
     program before the pipe has failed."""
     value = read_descriptor(sys.stdin.fileno(), "standard input")
     if not value:
-        raise UsageFailure(
-            "Standard input is empty, so nothing was stored.",
-            "Look whether the program before the pipe failed. `echo |` stores an empty value.",
-        )
+        raise nothing_came(" `echo |` stores an empty value.")
     return without_newline(value)
+
+
+def nothing_came(hint: str = "") -> UsageFailure:
+    """Standard input holds not a single byte."""
+    return UsageFailure(
+        "Standard input is empty, so nothing was stored.", f"Look whether the program before the pipe failed.{hint}"
+    )

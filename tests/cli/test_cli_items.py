@@ -111,6 +111,28 @@ def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeA
     assert run("undo", "never").code == 5
 
 
+@pytest.mark.parametrize("command", ["view", "edit", "remove"])
+def test_what_is_not_there_is_told_as_what_it_would_be(agent: FakeAgent, run: CommandLine, command: str) -> None:
+    """With the nearest name of its own kind, and the list of that kind."""
+    agent.put_secret("photos-s3", value="x")
+    agent.put_database("photos", path="s3:b")
+    options = {"view": (), "edit": ("--rename", "n"), "remove": ("--yes",)}[command]
+    for noun, name, told, listing in (
+        (
+            "secrets",
+            "photo-s3",
+            "There is no secret named photo-s3; the nearest is photos-s3.",
+            "`keybaton secrets list`",
+        ),
+        ("dbs", "photo", "There is no database named photo; the nearest is photos.", "`keybaton dbs list`"),
+        ("dbs", "unlike", "There is no database named unlike.", "`keybaton dbs list`"),
+    ):
+        failed = run(noun, command, name, *options, "--json")
+        assert (failed.code, failed.document["error"]["reason"]) == (5, "NOT_FOUND")
+        assert failed.document["error"]["message"] == told
+        assert listing in failed.document["error"]["hint"]
+
+
 def test_undo_says_which_version_came_back(agent: FakeAgent, run: CommandLine) -> None:
     """Without --version the newest older one that is no removal; with --json its number as well."""
     agent.put_secret("k", value="one")

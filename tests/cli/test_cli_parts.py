@@ -37,6 +37,18 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     return make
 
 
+def test_a_wrong_command_line_is_told_on_one_line_with_where_to_look(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The choices too, which click breaks into lines."""
+    told = CommandLine(capfdbinary, monkeypatch)("completion")
+    assert told.code == 2
+    assert told.err.splitlines() == [
+        "error: Missing argument 'SHELL'. Choose from: bash, zsh, fish",
+        "hint: `keybaton completion --help` shows what it takes.",
+    ]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["secrets", "--help"], ["secrets", "send", "--help"], ["nonsense"]])
 def test_help_loads_neither_prompts_nor_the_agents_api_more_than_it_must(arguments: list[str]) -> None:
     """A group's help imports no command at all; no help imports the prompt library."""

@@ -84,7 +84,7 @@ def test_a_file_called_jsonl_is_told_by_its_name_so_that_its_bad_lines_can_be_na
             "has a field that is not base64",
         ),
         ('{"name": "a", "type": "plain", "fields": {"value": "\\ud800"}}', "holds half a surrogate pair"),
-        ('{"name": "a", "value": "v"}', "has no type, and parts that are none of a database's"),
+        ('{"name": "a", "value": "v"}', 'has no "type", which all but databases need'),
         ('{"name": "a", "links": {"s3": 1}}', "has a link that is no name"),
     ],
 )

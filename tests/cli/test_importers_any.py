@@ -28,7 +28,10 @@ from keybaton_testing.importing import LINES, found, source
 
 def test_what_is_of_no_known_format_is_refused_and_names_them(tmp_path: Path) -> None:
     """Random text, an empty file, an empty folder, nothing there, an unknown format, the wrong one."""
-    for data in ("", "hello", "[]", "null", "\x00\x01"):
+    for data in ("", "\n \n"):
+        with pytest.raises(ImportRefused, match="nothing in it"):
+            source(data)
+    for data in ("hello", "[]", "null", "\x00\x01"):
         with pytest.raises(ImportRefused, match="no known format") as caught:
             source(data)
         assert "bitwarden" in caught.value.hint

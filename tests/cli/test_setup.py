@@ -44,7 +44,7 @@ def test_it_shows_first_writes_when_told_and_takes_it_back(run: CommandLine, hom
     """Without a terminal only --yes writes; twice is as once; files are private; nothing is left of it in the end."""
     arguments = ("setup", program, *ARGUMENTS[program])
     refused = run(*arguments, "--json")
-    assert (refused.code, refused.document["error"]["hint"]) == (2, "`--yes` says so.")
+    assert (refused.code, refused.document["error"]["hint"]) == (2, "`--yes` goes on without asking.")
     for option in ((), ("--dry-run",), ("--dry-run", "--yes"), ("--dry-run", "--json")):
         done = run(*arguments, *option)
         assert done.code == (0 if option else 2)

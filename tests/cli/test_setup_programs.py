@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from keybaton_cli.commands import setup
+from keybaton_cli.helpers import kubectl
 from keybaton_cli.setup.plan import helper
 from keybaton_client.problem import ClientError
 from keybaton_testing.command_line import CommandLine
-from keybaton_testing.fake_agent import SSH_SOCKET
+from keybaton_testing.fake_agent import SSH_SOCKET, FakeAgent
 
 pytestmark = pytest.mark.usefixtures("home", "agent")
 
@@ -48,6 +50,26 @@ def test_aws_profiles(run: CommandLine, home: Path) -> None:
     assert run("setup", "aws", "my s3", "--remove", "--yes").code == 0
     assert (home / ".aws/config").read_text() == "[default]\nregion = x\n"
     assert run("setup", "aws", "x", "--as", "a]b", "--yes").code == 2
+
+
+def test_a_secret_that_cannot_serve_a_program_is_told(
+    run: CommandLine, agent: FakeAgent, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be stored or replaced later, so the line can be written all the same; without an agent nothing is said."""
+
+    def notes(name: str) -> list[str]:
+        shown = run("setup", "aws", name, "--dry-run", "--json").document["notes"]
+        assert isinstance(shown, list)
+        return shown
+
+    assert {*kubectl._TOKEN_FIELDS, "encryption-key"} == set(setup._TYPES["kubectl"])
+    assert "There is no secret named mine yet: `keybaton secrets add mine --type s3-credentials`." in notes("mine")
+    agent.put_secret("mine", "token", value="x")
+    agent.put_secret("mine-too", "s3-credentials", region="r", accessKeyId="a", secretAccessKey="s")
+    assert "mine is of the type token; it has to be s3-credentials." in notes("mine")
+    assert len(notes("mine-too")) == 1
+    monkeypatch.setenv("KEYBATON_SOCKET", str(home / "none.sock"))
+    assert len(notes("mine")) == 1
 
 
 def test_an_aws_profile_is_known_however_it_is_written(run: CommandLine, home: Path) -> None:

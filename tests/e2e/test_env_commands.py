@@ -211,6 +211,35 @@ def test_patterns_are_held_against_every_environment(project: Project) -> None:
     assert slow.stdout.startswith("default: B takes too long to hold against its pattern")
 
 
+def test_a_variable_or_a_version_that_is_not_there_is_told_as_such(project: Project) -> None:
+    """Not as a secret; the nearest name and the command that lists stand there."""
+    for command in ("undo", "history"):
+        unknown = project.keybaton("env", command, "AA", ok=False)
+        assert unknown.returncode == 5
+        assert unknown.stderr.startswith("error: There is no variable AA; the nearest is A.\n")
+        assert "no environment nope" in project.keybaton("env", command, "A", "--env", "nope", ok=False).stderr
+    for version, words in (((), "version before this one"), (("--version", "7"), "version 7 to bring back")):
+        none = project.keybaton("env", "undo", "A", *version, ok=False)
+        assert (none.returncode, none.stderr.splitlines()[0]) == (5, f"error: A has no {words}.")
+
+
+def test_names_that_no_variable_can_have_are_refused_before_anything(project: Project) -> None:
+    """Which one it is stands there; nothing of the same command is stored. One that hijacks programs is stored and told."""
+    refused = project.keybaton("env", "set", "GOOD=1", "MY-VAR=2", ok=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: MY-VAR is no name of a variable.")
+    assert set(values(project, "default")) == {"A", "B"}
+    assert "`keybaton run` wants `--allow PATH`" in project.keybaton("env", "set", "PATH", stdin="/x").stderr
+    project.keybaton("env", "remove", "PATH", "--yes")
+
+
+def test_an_empty_pipe_is_no_file_of_variables(project: Project) -> None:
+    """The program before it has failed."""
+    refused = project.keybaton("env", "import", "-", ok=False)
+    assert refused.returncode == 2
+    assert "Standard input is empty" in refused.stderr
+
+
 def test_what_does_not_fit_the_schema_is_stored_and_told(project: Project) -> None:
     """By every command that stores; values of secrets in no text, and nothing of variables that are not stored now."""
     toml = project.folder / "keybaton.toml"

@@ -16,7 +16,7 @@ from keybaton_cli.framework import App, command, pass_app
         "keybaton completion fish > ~/.config/fish/completions/keybaton.fish",
     ),
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 @pass_app
 def completion(app: App, shell: str) -> None:
     """Print the completion script of a shell. Names come from the agent, where one runs and is unlocked."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keybaton_api.agent.v1 import common_pb2
-from keybaton_cli import output, prompts
+from keybaton_cli import missing, output, prompts
 from keybaton_cli.commands.secrets_edit import remove_item, store_edited
 from keybaton_cli.completion import complete_database, complete_secret
 from keybaton_cli.framework import App, command, pass_app
@@ -130,7 +130,7 @@ def list_databases(app: App, prefix: str) -> None:
 @pass_app
 def view(app: App, name: str) -> None:
     """Show a database and the secrets that it links to."""
-    item = app.client().vault.get_item(database_ref(name))
+    item = missing.item(app, database_ref(name))
     if app.json:
         output.document(database_json(item))
         return
@@ -138,9 +138,9 @@ def view(app: App, name: str) -> None:
     if item.database.origin:
         rows.append(("origin", item.database.origin))
     links = links_of(item.database)
-    missing = _missing(app, [name for name in links.values() if name])
+    absent = _absent(app, [name for name in links.values() if name])
     rows += [
-        (label, links[slot] + ("  (missing)" if links[slot] in missing else ""))
+        (label, links[slot] + ("  (missing)" if links[slot] in absent else ""))
         for slot, _, _, label in LINKS
         if links[slot]
     ]
@@ -148,7 +148,7 @@ def view(app: App, name: str) -> None:
     output.pairs([(label, output.printable(text) or "-") for label, text in rows])
 
 
-def _missing(app: App, names: list[str]) -> set[str]:
+def _absent(app: App, names: list[str]) -> set[str]:
     """Which of these secrets are not in the vault any more."""
     if not names:
         return set()
@@ -195,7 +195,7 @@ def edit(
     geocoding_key: str | None,
 ) -> None:
     """Change parts of a database; the version before stays in its history. An empty text removes a part or a link."""
-    item = app.client().vault.get_item(database_ref(name))
+    item = missing.item(app, database_ref(name))
     body = item.database
     new_name = rename or item.ref.name
     links: dict[str, str | None] = {"s3": s3, "encryptionKey": encryption_key, "geocodingKey": geocoding_key}

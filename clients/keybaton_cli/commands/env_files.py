@@ -16,6 +16,7 @@ from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.project.context import place
 from keybaton_cli.project.file import variable_name
+from keybaton_cli.values import nothing_came
 
 DIALECT = click.Choice(reading.DIALECTS)
 DIFFERENCES_SHOWN = 10
@@ -27,6 +28,8 @@ def read_dotenv(app: App, path: str, dialect: str | None) -> dict[str, str]:
     try:
         if path == "-":
             data = sys.stdin.buffer.read(reading.FILE_MAX_BYTES + 1)
+            if not data:
+                raise nothing_came()
         else:
             with Path(path).open("rb") as stream:
                 data = stream.read(reading.FILE_MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""`keybaton env set`, `get`, `list`, `remove`, `copy` and `diff`: the variables of an environment."""
+"""`keybaton env set`, `get`, `list`, `remove`, `copy` and `diff`: the variables of an environment as they are now."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from keybaton_api.agent.v1 import common_pb2
-from keybaton_cli import output, prompts
+from keybaton_cli import missing, output, prompts
 from keybaton_cli.completion import complete_environment, complete_variable
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import DESCRIPTOR, App, command, pass_app
 from keybaton_cli.project.context import Place, place
+from keybaton_cli.project.file import variable_name
 from keybaton_cli.project.schema import misfits
 from keybaton_cli.values import from_stdin, read_descriptor, stdin_is_piped, without_newline
-from keybaton_cli.versions import bring_back
 from keybaton_client.problem import ClientError
+from keybaton_hot.executing import hijacks
 
 _FILE_MAX_BYTES = 256 * 1024 + 1
 
@@ -52,7 +52,10 @@ def creatable() -> Iterator[None]:
 
 
 def told_misfits(where: Place, values: Mapping[str, str]) -> list[dict[str, str]]:
-    """Warns of stored values that the project's schema refuses. Returns the same for a JSON document."""
+    """Warns of stored variables that `run` refuses. Returns those that the project's schema does for a JSON document."""
+    for name in values:
+        if hijacks(name.encode()):
+            output.warn(f"{name} can make programs run other code: `keybaton run` wants `--allow {name}` for it")
     findings = misfits(where.project.rules, values)
     for finding in findings:
         output.warn(
@@ -83,6 +86,12 @@ def set_variables(
     A value comes from a prompt, standard input, a file or a descriptor; NAME=VALUE works with a warning. What does not fit
     the schema of keybaton.toml is stored, and told.
     """
+    for name in names:
+        if not variable_name(name.partition("=")[0]):
+            raise UsageFailure(
+                f"{name.partition('=')[0] or 'An empty text'} is no name of a variable.",
+                "Names are letters, digits and underscores, and begin with no digit.",
+            )
     where = place(app, environment)
     assigned = dict(name.split("=", 1) for name in names if "=" in name)
     asked = [name for name in names if "=" not in name]
@@ -157,11 +166,8 @@ def get(app: App, name: str, environment: str | None) -> None:
 
 def unknown(name: str, names: Mapping[str, object]) -> Failure:
     """There is no such variable; the nearest name is told."""
-    import difflib
-
-    near = difflib.get_close_matches(name, names, n=1)
-    guess = f"; the nearest is {near[0]}" if near else ""
-    return Failure("VARIABLE_NOT_FOUND", f"There is no variable {name}{guess}.", "`keybaton env list` shows the names.")
+    text = f"There is no variable {name}{missing.nearest(name, names)}."
+    return Failure("VARIABLE_NOT_FOUND", text, "`keybaton env list` shows the names.")
 
 
 @command("list", examples=("keybaton env list", "keybaton env list --env staging --reveal"))
@@ -219,57 +225,6 @@ def remove(app: App, names: Sequence[str], environment: str | None, yes: bool) -
         output.document({"environment": where.environment, "removed": done.removed})
     else:
         output.say(f"Removed {output.count(done.removed, 'variable')} from {where.environment}.")
-
-
-@command("undo", examples=("keybaton env undo DATABASE_URL", "keybaton env undo DATABASE_URL --version 2"))
-@click.argument("name")
-@env_option
-@click.option("--version", type=click.IntRange(min=1), help="Which version; the one before the current by default.")
-@pass_app
-def undo(app: App, name: str, environment: str | None, version: int | None) -> None:
-    """Bring an older version of a variable back, also of a removed one."""
-    where = place(app, environment)
-    back = bring_back(app, variable_ref(where, name), version)
-    if app.json:
-        told = {"name": name, "environment": where.environment, "version": back.summary.version}
-        output.document(told | {"restoredVersion": back.source})
-    else:
-        item = f"{output.printable(name)} in {where.environment}"
-        output.say(f"{item} is back as it was: {back.words} (now version {back.summary.version}).")
-
-
-@command("history", examples=("keybaton env history DATABASE_URL",))
-@click.argument("name", shell_complete=complete_variable)
-@env_option
-@pass_app
-def history(app: App, name: str, environment: str | None) -> None:
-    """Versions of one variable, newest first, without values."""
-    where = place(app, environment)
-    versions = list(app.client().vault.list_versions(variable_ref(where, name)))
-    if app.json:
-        entries = [
-            {
-                "version": v.version,
-                "updatedAt": output.when_json(v.updated_at_ms),
-                "removed": v.removed,
-                "current": v.current,
-            }
-            for v in versions
-        ]
-        output.document({"name": name, "environment": where.environment, "versions": entries})
-        return
-    rows = [
-        (str(v.version), output.when(v.updated_at_ms), "removed" if v.removed else "current" if v.current else "")
-        for v in versions
-    ]
-    output.table(("VERSION", "CHANGED", ""), rows)
-
-
-def variable_ref(where: Place, name: str) -> common_pb2.ItemRef:
-    """One variable as an item of the vault."""
-    return common_pb2.ItemRef(
-        kind=common_pb2.ITEM_KIND_ENV_VARIABLE, name=name, vault=where.project.vault, environment=where.environment
-    )
 
 
 @command(

@@ -128,7 +128,9 @@ def undo(app: App, name: str, version: int | None, database: bool, yes: bool) ->
         if error.reason != "NOT_FOUND":
             raise
         missing = f"version {version} to bring back" if version else "version before this one"
-        raise Failure("NOT_FOUND", f"{name} has no {missing}.", "`keybaton history NAME` lists its versions.") from None
+        raise Failure(
+            "NOT_FOUND", f"{name} has no {missing}.", f"`keybaton history {name}` lists its versions."
+        ) from None
     if app.json:
         output.document(summary_json(back.summary) | {"restoredVersion": back.source})
     else:
@@ -148,4 +150,8 @@ def _found(app: App, name: str, database: bool) -> common_pb2.ItemRef:
             if error.reason != "NOT_FOUND":
                 raise
     noun = "database" if database else "secret or database"
-    raise Failure("NOT_FOUND", f"There is and was no {noun} named {name}.", "`keybaton secrets list` shows names.")
+    raise Failure(
+        "NOT_FOUND",
+        f"There is no {noun} named {name}, nor a removed one.",
+        "`keybaton secrets list` shows names. What was renamed has its history under its new name.",
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from keybaton_api.agent.v1 import common_pb2
-from keybaton_cli import output, prompts, values
+from keybaton_cli import missing, output, prompts, values
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
@@ -174,7 +174,7 @@ def view(app: App, name: str, reveal: bool, field: str | None, copy: bool) -> No
     """Show a secret; values stay masked unless --reveal asks for them."""
     if reveal and copy:
         raise click.UsageError("--reveal and --copy do not go together.")
-    item = app.client().vault.get_item(secret_ref(name))
+    item = missing.item(app, secret_ref(name))
     fields = fields_of(item)
     if field is not None:
         if field not in fields:

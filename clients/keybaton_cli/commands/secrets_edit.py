@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_cli import output, prompts, values
+from keybaton_cli import missing, output, prompts, values
 from keybaton_cli.commands.secrets import FIELD_FD_HELP, FIELD_FILE_HELP, FIELD_HELP, FILE_HELP, ask_fields
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import UsageFailure
@@ -42,7 +42,7 @@ def edit(
     rename: str | None,
 ) -> None:
     """Change fields of a secret, or its name. The version before stays in its history."""
-    item = app.client().vault.get_item(secret_ref(name))
+    item = missing.item(app, secret_ref(name))
     secret_type, fields = item.secret.type, fields_of(item)
     changes = values.given_fields(secret_type, plain, described, filed, file)
     if not (changes or remove_field or rename):
@@ -86,9 +86,10 @@ def remove(app: App, name: str, yes: bool) -> None:
 def remove_item(app: App, ref: common_pb2.ItemRef, yes: bool) -> None:
     """Asks, removes, and says which databases still name what was removed."""
     if not yes:
-        app.client().vault.get_item(ref)  # nobody is asked about what is not there
+        missing.item(app, ref)  # nobody is asked about what is not there
         prompts.agree(app, yes, f"Remove {output.printable(ref.name)}?")
-    removed = app.client().vault.delete_item(ref)
+    with missing.told(app, ref):
+        removed = app.client().vault.delete_item(ref)
     if app.json:
         output.document(summary_json(removed.summary) | {"removed": True, "linkedBy": list(removed.unlinked_databases)})
         return

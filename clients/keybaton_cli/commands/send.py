@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keybaton_api.agent.v1 import common_pb2, share_pb2
-from keybaton_cli import output, prompts, values
+from keybaton_cli import missing, output, prompts, values
 from keybaton_cli.completion import complete_database, complete_secret
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.follow import Need, follow, reporter_for
@@ -153,7 +153,7 @@ def send_database(
         if not databases:
             raise Failure("NOT_FOUND", "There is no database to send yet.", "`keybaton dbs add` stores one.")
         name = asker.choose("Which database?", databases)
-    item = app.client().vault.get_item(database_ref(name))
+    item = missing.item(app, database_ref(name))
     request = options.request(item.ref)
     if photosphere:
         output.warn(PHOTOSPHERE_WARNING)

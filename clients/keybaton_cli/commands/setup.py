@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+
 import click
 
 from keybaton_cli import output, prompts
 from keybaton_cli.completion import complete_item
 from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
+from keybaton_cli.items import SECRET
 from keybaton_cli.setup import PROGRAMS, program
 from keybaton_cli.setup.plan import Plan
+from keybaton_client.problem import ClientError
+
+_TYPES = {"aws": ("s3-credentials",), "kubectl": ("token", "plain", "api-key", "login", "encryption-key")}
+"""Of the secret that a program is to use, the usual one first."""
 
 
 @command(
@@ -51,6 +59,8 @@ def setup(
     module = program(name)
     plan: Plan = (module.remove if remove else module.add)(what or "", label or "")
     wanted = bool(plan.steps) and not dry_run
+    if plan.steps and what and name in _TYPES and not remove:
+        plan = replace(plan, notes=(*plan.notes, *_unfit(app, what, _TYPES[name])))
     if not app.json:
         _show(plan, remove)
     if wanted:
@@ -60,6 +70,18 @@ def setup(
         if name == "ssh" and not remove:
             app.client().agent.serve_ssh()
     _report(app, name, plan, wanted)
+
+
+def _unfit(app: App, name: str, types: tuple[str, ...]) -> list[str]:
+    """What the vault, where it is open, says against the secret that a program is to use."""
+    try:
+        found = app.client(start=False).vault.list_items(SECRET, name_prefix=name)
+        kind = next((summary.secret_type for summary in found if summary.ref.name == name), None)
+    except ClientError:
+        return []  # it may be stored later as well
+    if kind is None:
+        return [f"There is no secret named {name} yet: `keybaton secrets add {shlex.quote(name)} --type {types[0]}`."]
+    return [] if kind in types else [f"{name} is of the type {kind}; it has to be {' or '.join(types)}."]
 
 
 def _show(plan: Plan, remove: bool) -> None:

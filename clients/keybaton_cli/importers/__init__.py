@@ -99,6 +99,8 @@ def _from_file(file: IO[bytes], name: str, wanted: str | None) -> Source:
 def _from_whole(data: bytes, wanted: str | None) -> Source:
     from keybaton_cli.importers import dotenv_file
 
+    if not data.strip():
+        raise ImportRefused("There is nothing in it.", "Where a program was to write it, look whether that has failed.")
     if wanted == "dotenv":
         return Source("dotenv", dotenv_file.read(data))
     from keybaton_cli.importers import bitwarden, json_lines, photosphere

@@ -69,7 +69,7 @@ def _item(line: bytes) -> ImportedItem:
 def _database(name: str, parsed: dict[str, Any]) -> ImportedItem:
     links = parsed.get("links", {})
     if not isinstance(links, dict) or parsed.keys() - {"name", "type", "links", *DATABASE_FIELDS}:
-        raise _Unfit("has no type, and parts that are none of a database's")
+        raise _Unfit('has no "type", which all but databases need')
     if not all(isinstance(link, str) or link is None for link in links.values()):
         raise _Unfit("has a link that is no name")
     fields = {key: _value(key, parsed[key]) for key in DATABASE_FIELDS if parsed.get(key) is not None}
