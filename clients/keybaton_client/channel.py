@@ -93,6 +93,8 @@ def translated(error: Any) -> ClientError:
     said = _said(details) if details is not None else None
     if said is not None:
         return said
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "Concurrent" in (error.details() or ""):
+        return ClientError("BUSY", "The agent has too many calls at once.", "Try again in a moment.")
     reason, message = _BARE_STATUS.get(error.code(), ("PROTOCOL", "What answers on the socket is no Keybaton agent."))
     return ClientError(reason, message)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2_grpc
 
 from keybaton_api.agent.v1 import agent_pb2, agent_pb2_grpc
 from keybaton_client.channel import HUMAN_SECONDS, translated
@@ -25,8 +26,12 @@ from keybatond.rpc.agent_service import AgentServicer
 from keybatond.rpc.env_service import EnvServicer
 from keybatond.rpc.guard import QUIET, guarded
 from keybatond.rpc.lazy import LazyServices
+from keybatond.rpc.limits import STREAMS_MAX, WORKS_MAX
 from keybatond.rpc.progress import Counted, Finished, with_progress
+from keybatond.rpc.services import HEALTH, REFLECTION
 from keybatond.rpc.share_service import ShareServicer
+from keybatond.rpc.standard import HealthServicer, add_reflection
+from keybatond.rpc.streams import OpenStreams
 from keybatond.rpc.vault_service import VaultServicer
 from keybatond.services.agent_state import Changes
 from keybatond.services.start_gate import StartGate
@@ -59,6 +64,10 @@ class Servicer(agent_pb2_grpc.AgentServiceServicer):
         if self.hangs:
             await asyncio.Event().wait()
         return agent_pb2.UnlockResponse()
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        yield agent_pb2.WatchResponse()
+        await asyncio.Event().wait()
 
     async def CheckVault(self, request: Any, context: Any) -> AsyncIterator[Any]:
         yield agent_pb2.CheckVaultResponse(finished=True)
@@ -96,6 +105,16 @@ class Bench:
     async def __aexit__(self, *_: object) -> None:
         await self.channel.close()
         await self.server.stop(0)
+
+
+def standard_health(server: Any) -> None:
+    """Adds the standard health service."""
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer([NAME], asyncio.Event()), server)
+
+
+def standard_reflection(server: Any) -> None:
+    """Adds server reflection."""
+    add_reflection([NAME], server)
 
 
 async def nothing() -> None:
@@ -152,6 +171,62 @@ async def test_an_unexpected_exception_is_logged_by_type_and_place_and_told_as_i
     assert "hunter2" not in repr(refused.value) + repr(bench.log.events)
     ((event, fields),) = bench.log.events
     assert (event, fields["method"], fields["error"]) == ("call failed", "Unlock", "RuntimeError")
+
+
+async def test_streams_are_bounded_and_leave_room_for_calls(bench: Bench) -> None:
+    """Whoever comes after the last is told so in our words; a place is free again when somebody leaves."""
+    watches = []
+    for _ in range(STREAMS_MAX):
+        watch = bench.stub.Watch(agent_pb2.WatchRequest())
+        await watch.read()
+        watches.append(watch)
+    for refusing in (bench.stub.Watch(agent_pb2.WatchRequest()), bench.stub.CheckVault(agent_pb2.CheckVaultRequest())):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await refusing.read()
+        said = translated(refused.value)
+        assert (said.reason, said.data["limit"]) == ("BUSY", str(STREAMS_MAX))
+        assert said.message == "Too many programs watch the agent."
+    assert (await bench.stub.GetInfo(agent_pb2.GetInfoRequest())).info.pid == 7
+    watches.pop().cancel()
+    async with asyncio.timeout(5):
+        while True:
+            watch = bench.stub.Watch(agent_pb2.WatchRequest())
+            try:
+                await watch.read()
+            except grpc.aio.AioRpcError:
+                continue  # it takes a moment to be noticed
+            break
+    for open_one in (*watches, watch):
+        open_one.cancel()
+
+
+@pytest.mark.parametrize("service", [standard_health, standard_reflection], ids=["health", "reflection"])
+async def test_the_streams_of_standard_services_count_as_well(tmp_path: Path, service: Callable[[Any], None]) -> None:
+    """Any gRPC tool may open them."""
+    server = grpc.aio.server()
+    services = LazyServices({HEALTH: service, REFLECTION: service})
+    services._streams = OpenStreams(2)
+    server.add_generic_rpc_handlers((services,))
+    server.add_insecure_port(f"unix:{tmp_path}/s")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/s") as channel:
+        opened = []
+        for number in range(3):
+            if service is standard_health:
+                call: Any = channel.unary_stream(f"/{HEALTH}/Watch")(b"")
+            else:
+                call = channel.stream_stream(f"/{REFLECTION}/ServerReflectionInfo")()
+                await call.write(b"\x3a\x00")  # list_services
+            if number < 2:
+                assert await call.read()
+                opened.append(call)
+                continue
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call.read()
+            assert translated(refused.value).reason == "BUSY"
+        for call in opened:
+            call.cancel()
+    await server.stop(0)
 
 
 async def test_looking_on_is_no_activity(bench: Bench) -> None:
@@ -261,6 +336,27 @@ async def test_work_goes_on_when_its_reader_leaves() -> None:
     await stream.aclose()  # type: ignore[attr-defined]
     proceed.set()
     await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_work_that_nobody_watches_any_more_is_bounded_too() -> None:
+    """A client that asks for a check and leaves, again and again, does not fill the agent with checks."""
+    proceed = asyncio.Event()
+
+    async def work(progress: Progress) -> None:
+        progress(1, 2)
+        await proceed.wait()
+
+    for _ in range(WORKS_MAX):
+        reader = with_progress(work)
+        await anext(reader)
+        await reader.aclose()  # type: ignore[attr-defined]
+    with pytest.raises(KeybatonError) as refused:
+        await anext(with_progress(work))
+    assert (refused.value.reason, refused.value.data["limit"]) == (Reason.BUSY, str(WORKS_MAX))
+    proceed.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [step async for step in with_progress(work)][-1] == Finished(None)
 
 
 async def test_progress_raises_what_the_work_raises() -> None:

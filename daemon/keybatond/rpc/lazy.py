@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from keybatond.rpc.streams import OpenStreams
+
 
 class Registrar:
     """Stands where generated `add_…Servicer_to_server` functions expect a server, and keeps what they register."""
@@ -37,6 +39,7 @@ class LazyServices(grpc.GenericRpcHandler):
     def __init__(self, loads: Mapping[str, Load]) -> None:
         self._loads = dict(loads)
         self._loaded: dict[str, Registrar] = {}
+        self._streams = OpenStreams()
         self._found: dict[str, Any] = {}  # handlers by method; only what exists, so that no caller makes it grow
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -46,7 +49,7 @@ class LazyServices(grpc.GenericRpcHandler):
         if handler is None:
             handler = self._find(handler_call_details)
             if handler is not None:
-                self._found[method] = handler
+                handler = self._found[method] = self._streams.counted(handler)
         return handler
 
     def _find(self, handler_call_details: grpc.HandlerCallDetails) -> Any:

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, NamedTuple, TypeVar
 
+from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Progress
+from keybatond.rpc.limits import WORKS_MAX
 
 _Result = TypeVar("_Result")
 
@@ -30,7 +32,12 @@ class Finished(NamedTuple, Generic[_Result]):
 async def with_progress(
     operation: Callable[[Progress], Awaitable[_Result]],
 ) -> AsyncIterator[Counted | Finished[_Result]]:
-    """Runs `operation`, giving the latest count whenever the reader is ready for one. Raises what it raises."""
+    """Runs `operation`, giving the latest count whenever the reader is ready for one. Raises what it raises.
+
+    BUSY when WORKS_MAX run already.
+    """
+    if len(_running) >= WORKS_MAX:
+        raise KeybatonError(Reason.BUSY, limit=str(WORKS_MAX), busy="Too many checks, backups or the like are running")
     loop = asyncio.get_running_loop()
     news = asyncio.Event()
     latest: list[Counted] = []
