@@ -138,7 +138,7 @@ async def test_what_was_open_to_others_is_a_warning() -> None:
 
 
 async def test_each_interfaces_reach_is_told() -> None:
-    """A tunnel carries no announcements; loopback is not mentioned."""
+    """A tunnel carries no announcements; loopback is not mentioned, unless the person chose it."""
     found = await findings(doctor(interfaces=FakeInterfaces(LOOPBACK, TUNNEL, ETHERNET)), "interface")
     assert [(finding.level, finding.text.split()[0]) for finding in found] == [
         (Level.WARNING, "tun0"),
@@ -147,8 +147,12 @@ async def test_each_interfaces_reach_is_told() -> None:
     (alone,) = await findings(doctor(), "interface")
     assert alone.level is Level.WARNING
     assert "config.toml" not in alone.text
+    (gone,) = await findings(doctor(interfaces=FakeInterfaces(restricted=True)), "interface")
+    assert gone.level is Level.WARNING
+    assert "config.toml" in gone.text
     (chosen,) = await findings(doctor(interfaces=FakeInterfaces(LOOPBACK, restricted=True)), "interface")
-    assert "config.toml" in chosen.text
+    assert chosen.level is Level.OK
+    assert chosen.text == "lo (127.0.0.1) carries announcements, to this machine alone."
 
 
 async def test_a_port_that_cannot_be_shared_is_an_error_with_a_way_out() -> None:

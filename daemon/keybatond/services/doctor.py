@@ -109,10 +109,10 @@ class Doctor:
         return Finding(Level.OK, "keystore", f"{name}: a key was written, read and removed.")
 
     def _reach(self) -> list[Finding]:
-        """One finding for each interface: whether announcements leave by it."""
+        """One finding for each interface: whether announcements leave by it. Loopback counts where the person named it."""
         by_name: dict[str, list[Interface]] = {}
         for interface in self._interfaces.up():
-            if not interface.loopback:
+            if self._interfaces.restricted or not interface.loopback:
                 by_name.setdefault(interface.name, []).append(interface)
         if not by_name:
             return [
@@ -168,6 +168,8 @@ def _exposed_finding(exposed: Exposed) -> Finding:
 
 def _interface_finding(name: str, found: list[Interface]) -> Finding:
     addresses = ", ".join(interface.address for interface in found)
+    if all(interface.loopback for interface in found):
+        return Finding(Level.OK, "interface", f"{name} ({addresses}) carries announcements, to this machine alone.")
     if any(interface.broadcast or ":" in interface.address for interface in found):
         return Finding(Level.OK, "interface", f"{name} ({addresses}) carries announcements.")
     return Finding(
