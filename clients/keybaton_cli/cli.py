@@ -146,9 +146,9 @@ _UNWRITABLE = frozenset({errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, e
 
 def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        from importlib.metadata import version
+        from keybaton_cli.agent_version import own_version
 
-        click.echo(f"keybaton {version('keybaton')}")
+        click.echo(f"keybaton {own_version()}")
         context.exit()
 
 

@@ -84,6 +84,26 @@ def test_doctor_fails_on_errors_and_gives_hints(agent: FakeAgent, run: CommandLi
     assert "hint: End it." in result.out
 
 
+def test_an_agent_from_before_an_update_is_told(agent: FakeAgent, run: CommandLine) -> None:
+    """It goes on until it is stopped, with whatever the update has repaired; of the same version nothing is said."""
+    assert run("status").err == ""
+    same = run("status", "--json").document
+    assert same["sameVersion"] and same["commandVersion"] == same["version"]
+    assert len(run("doctor", "--json").document["findings"]) == 1
+    agent.info.version = "0.0.9"
+    told = run("status")
+    assert told.code == 0
+    assert "warning: The agent that runs is version 0.0.9, this command is " in told.err
+    assert "hint: `keybaton stop`" in told.err
+    other = run("status", "--json").document
+    assert (other["sameVersion"], other["version"], other["commandVersion"]) == (False, "0.0.9", same["version"])
+    checked = run("doctor", "--json")
+    assert (checked.code, checked.document["ok"]) == (0, True)
+    finding = checked.document["findings"][1]
+    assert (finding["level"], finding["topic"]) == ("warning", "agent")
+    assert "0.0.9" in finding["text"] and "keybaton stop" in finding["hint"]
+
+
 def test_usage_errors_are_documents_with_json(agent: FakeAgent, run: CommandLine) -> None:
     """Wherever --json stands, and for unknown commands and options too."""
     for arguments in (("secrets", "view", "--json"), ("--json", "nonsense"), ("get", "a", "--nonsense", "--json")):

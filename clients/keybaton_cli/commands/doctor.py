@@ -10,6 +10,7 @@ import click
 
 from keybaton_api.agent.v1 import agent_pb2
 from keybaton_cli import output
+from keybaton_cli.agent_version import HINT, difference
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_client.locate import listening, socket_path
 from keybaton_client.problem import ClientError
@@ -28,7 +29,11 @@ def doctor(app: App) -> None:
     findings = _own_findings(app)
     if not any(finding.level == agent_pb2.Finding.LEVEL_ERROR for finding in findings):
         try:
-            findings += app.client().agent.doctor()
+            agent = app.client().agent
+            differs = difference(agent.info())
+            if differs:
+                findings.append(_warning("agent", differs, HINT))
+            findings += agent.doctor()
         except ClientError as error:
             findings.append(_error("agent", error.message, error.hint))
     wrong = sum(finding.level == agent_pb2.Finding.LEVEL_ERROR for finding in findings)

@@ -6,6 +6,7 @@ from typing import Any
 
 from keybaton_api.agent.v1 import agent_pb2
 from keybaton_cli import output
+from keybaton_cli.agent_version import HINT, difference, own_version
 from keybaton_cli.framework import App, command, pass_app
 
 _STATES = {
@@ -50,7 +51,8 @@ def status(app: App) -> None:
     """Show the state of the agent, the vault and its key."""
     info = app.client().agent.info()
     if app.json:
-        output.document(info_json(info))
+        own = own_version()
+        output.document(info_json(info) | {"commandVersion": own, "sameVersion": info.version == own})
         return
     state = _STATES.get(info.vault_state, "unknown")
     if info.vault_state == agent_pb2.VAULT_STATE_DAMAGED:
@@ -70,4 +72,8 @@ def status(app: App) -> None:
         ("agent", f"version {info.version}, process {info.pid}, since {output.when(info.started_at_ms)}"),
     ]
     output.pairs(rows)
+    differs = difference(info)
+    if differs:
+        output.warn(output.printable(differs))
+        output.hint(HINT)
     output.hint(_NEXT.get(info.vault_state, ""))

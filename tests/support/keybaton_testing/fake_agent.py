@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import NoReturn
 
 import grpc
@@ -43,7 +44,10 @@ class FakeAgent(FakeShares, agent_pb2_grpc.AgentServiceServicer, vault_pb2_grpc.
     def __init__(self) -> None:
         super().__init__(self._open)
         self.info = agent_pb2.AgentInfo(
-            version="0", pid=1, vault_state=agent_pb2.VAULT_STATE_UNLOCKED, keystore=agent_pb2.KEYSTORE_PASSPHRASE
+            version=version("keybaton"),
+            pid=1,
+            vault_state=agent_pb2.VAULT_STATE_UNLOCKED,
+            keystore=agent_pb2.KEYSTORE_PASSPHRASE,
         )
         self.passphrase = b"open sesame"
         self.items: dict[_Key, list[common_pb2.Item | None]] = {}
