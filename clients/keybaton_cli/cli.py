@@ -9,7 +9,7 @@ import sys
 import click
 
 from keybaton_cli import exits, output
-from keybaton_cli.failure import Failure, SessionFailure, UsageFailure, document
+from keybaton_cli.failure import Failure, SessionFailure, UsageFailure, document, hint_of
 from keybaton_cli.framework import App, LazyGroup, NoCommand
 from keybaton_client.problem import ClientError
 from keybaton_hot.failing import json_asked
@@ -231,5 +231,5 @@ def _report(failure: ClientError, app: App) -> int:
             output.note(message)
         else:
             output.marked("error:", "red", message)
-        output.hint(output.printable(failure.hint))
+        output.hint(output.printable(hint_of(failure)))
     return exits.exit_code(failure.reason)

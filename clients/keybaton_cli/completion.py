@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,18 @@ def complete_variable(context: click.Context, _parameter: click.Parameter, incom
     )
     answer = _asked(context, lambda channel: vault_pb2_grpc.VaultServiceStub(channel.raw).ListItems, request)
     return [] if answer is None else [CompletionItem(item.ref.name) for item in answer.items]
+
+
+def complete_program(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """A command line to run: programs on PATH for its first word, files for what follows and for paths."""
+    import os
+
+    found: set[str] = set()
+    if incomplete and "/" not in incomplete and not context.params.get("command_line"):
+        for folder in os.get_exec_path():
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                found |= {e.name for e in entries if e.name.startswith(incomplete) and os.access(e.path, os.X_OK)}
+    return [CompletionItem(name) for name in sorted(found)[:_MOST]] or [CompletionItem(incomplete, type="file")]
 
 
 def _project() -> Project | None:

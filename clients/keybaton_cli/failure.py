@@ -20,6 +20,13 @@ class SessionFailure(Failure):
     """A share ended without being saved; its last line has been printed already."""
 
 
+def hint_of(error: ClientError) -> str:
+    """What to do about it: as the error says, and where it cannot know, what mostly helps."""
+    if error.reason == "PROTOCOL" and not error.hint:
+        return "After an update, `keybaton stop` ends the old agent; the next command starts the new one."
+    return error.hint
+
+
 def document(error: ClientError) -> dict[str, str]:
     """What `--json` shows of a failure."""
-    return {"reason": error.reason, "message": error.message, "hint": error.hint}
+    return {"reason": error.reason, "message": error.message, "hint": hint_of(error)}

@@ -2,7 +2,7 @@
 
 from keybaton_cli import output
 from keybaton_cli.exits import exit_code
-from keybaton_cli.failure import document
+from keybaton_cli.failure import document, hint_of
 from keybaton_client.problem import ClientError
 
 
@@ -31,5 +31,5 @@ def failed(error: BaseException, arguments: list[str]) -> int:
         json = False
     if not json:
         output.marked("error:", "red", output.printable(error.message))
-        output.hint(output.printable(error.hint))
+        output.hint(output.printable(hint_of(error)))
     return exit_code(error.reason)

@@ -99,6 +99,7 @@ def test_remove_says_what_still_links_to_it_and_undo_brings_it_back(agent: FakeA
     removed = run("secrets", "remove", "s3", "--yes")
     assert removed.code == 0
     assert "photos" in removed.err
+    assert "`keybaton undo s3` brings it back." in removed.err
     assert run("secrets", "view", "s3").code == 5
     assert "s3  (missing)" in run("dbs", "view", "photos").out
     refused = run("undo", "s3", "--version", "2")

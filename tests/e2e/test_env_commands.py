@@ -61,7 +61,8 @@ def test_values_are_set_shown_masked_and_removed(project: Project) -> None:
     assert project.keybaton("env", "remove", "C", "NOT_THERE", ok=False).returncode == 5
     assert project.keybaton("env", "get", "C").stdout == "hush\n"
     assert project.keybaton("env", "remove", "C", "D", ok=False).returncode == 2
-    project.keybaton("env", "remove", "C", "D", "--yes")
+    removed = project.keybaton("env", "remove", "C", "D", "--yes")
+    assert removed.stderr == "hint: `keybaton env undo C --env default` brings one back.\n"
     assert project.keybaton("env", "get", "C", ok=False).returncode == 5
     project.keybaton("env", "undo", "C")
     assert project.keybaton("env", "get", "C").stdout == "hush\n"

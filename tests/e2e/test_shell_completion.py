@@ -99,6 +99,30 @@ def test_commands_options_and_names_are_completed(place: Place, shell: str) -> N
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_programs_and_files_are_completed(place: Place, shell: str) -> None:
+    """The program that `run` is to start, what it is given, and files that commands read and write."""
+    tool = place.folder / "bin" / "zz-tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    (place.folder / "vars.env").write_text("A=1\n")
+    with place.terminal(shell) as terminal:
+        for typed, completed in (
+            ("keybaton run -- zz-", "keybaton run -- zz-tool"),
+            ("keybaton run --env x zz-", "keybaton run --env x zz-tool"),
+            (f"keybaton run -- cat {place.folder}/va", f"keybaton run -- cat {place.folder}/vars.env"),
+            (f"keybaton env import {place.folder}/va", f"keybaton env import {place.folder}/vars.env"),
+            (f"keybaton run --mount {place.folder}/va", f"keybaton run --mount {place.folder}/vars.env"),
+        ):
+            terminal.wait_for("ready>")
+            terminal.type(typed)
+            terminal.wait_for(typed)
+            terminal.press("Tab")
+            terminal.wait_for(completed)
+            terminal.press("C-u")
+            terminal.press("C-l")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_without_an_agent_nothing_is_offered_and_none_is_started(place: Place, shell: str) -> None:
     """Tab at a name comes back at once, prints nothing, and leaves no agent behind."""
     place.env["KEYBATON_SOCKET"] = ""

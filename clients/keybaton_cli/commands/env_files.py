@@ -100,7 +100,7 @@ def _dialect(app: App, shown: str, text: str) -> str:
     "import",
     examples=("keybaton env import .env.staging --env staging --create", "keybaton env import .env --dialect python"),
 )
-@click.argument("path", metavar="FILE|-")
+@click.argument("path", metavar="FILE|-", type=click.Path())
 @env_option
 @create_option
 @click.option("--dialect", type=DIALECT, help="Whose reading counts where Node's dotenv and python-dotenv differ.")
@@ -191,7 +191,7 @@ def print_variables(app: App, environment: str | None, form: str, dialect: str |
 
 
 @command("export", examples=("keybaton env export .env --env staging", "keybaton env export vars.json --format json"))
-@click.argument("path", metavar="FILE")
+@click.argument("path", metavar="FILE", type=click.Path())
 @env_option
 @FORMAT_OPTION
 @DIALECT_OPTION

@@ -225,6 +225,9 @@ def remove(app: App, names: Sequence[str], environment: str | None, yes: bool) -
         output.document({"environment": where.environment, "removed": done.removed})
     else:
         output.say(f"Removed {output.count(done.removed, 'variable')} from {where.environment}.")
+        output.hint(
+            f"`keybaton env undo {names[0]} --env {where.environment}` brings {'one' if names[1:] else 'it'} back."
+        )
 
 
 @command(

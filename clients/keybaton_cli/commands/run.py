@@ -11,6 +11,7 @@ import click
 from keybaton_cli.commands.env_values import env_option
 from keybaton_cli.commands.run_mask import run_masked
 from keybaton_cli.commands.run_mount import READS_DEFAULT, READS_MAX, mounted
+from keybaton_cli.completion import complete_program
 from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.project.checking import checked_defaults
@@ -46,6 +47,7 @@ from keybaton_hot.running import fetched
 @click.option(
     "--mount",
     metavar="FILE",
+    type=click.Path(),
     help="Offer the variables as a .env at this place, a FIFO that is there only while the program runs.",
 )
 @click.option(
@@ -53,7 +55,9 @@ from keybaton_hot.running import fetched
     type=click.IntRange(1, READS_MAX),
     help=f"How often the FIFO may be read in full.  [default: {READS_DEFAULT}]",
 )
-@click.argument("command_line", metavar="COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument(
+    "command_line", metavar="COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=complete_program
+)
 @pass_app
 def run(
     app: App,

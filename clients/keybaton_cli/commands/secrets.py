@@ -49,7 +49,7 @@ The types and their fields ("?" marks optional ones):
 @click.option("--field", "plain", multiple=True, metavar="KEY=VALUE", help=FIELD_HELP)
 @click.option("--field-fd", "described", multiple=True, metavar="KEY=N", help=FIELD_FD_HELP)
 @click.option("--field-file", "filed", multiple=True, metavar="KEY=PATH", help=FIELD_FILE_HELP)
-@click.option("--file", metavar="PATH", help=FILE_HELP)
+@click.option("--file", metavar="PATH", type=click.Path(), help=FILE_HELP)
 @pass_app
 def add(
     app: App,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
@@ -10,7 +12,7 @@ from keybaton_cli.commands.secrets import FIELD_FD_HELP, FIELD_FILE_HELP, FIELD_
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.failure import UsageFailure
 from keybaton_cli.framework import App, command, pass_app
-from keybaton_cli.items import fields_of, secret_item, secret_ref, summary_json
+from keybaton_cli.items import DATABASE, fields_of, secret_item, secret_ref, summary_json
 from keybaton_cli.secret_types import SECRET_TYPES, doubt
 
 
@@ -27,7 +29,7 @@ from keybaton_cli.secret_types import SECRET_TYPES, doubt
 @click.option("--field", "plain", multiple=True, metavar="KEY=VALUE", help=FIELD_HELP)
 @click.option("--field-fd", "described", multiple=True, metavar="KEY=N", help=FIELD_FD_HELP)
 @click.option("--field-file", "filed", multiple=True, metavar="KEY=PATH", help=FIELD_FILE_HELP)
-@click.option("--file", metavar="PATH", help=FILE_HELP)
+@click.option("--file", metavar="PATH", type=click.Path(), help=FILE_HELP)
 @click.option("--remove-field", multiple=True, metavar="KEY", help="Leave out an optional field. May be repeated.")
 @click.option("--rename", metavar="NAME", help="A new name; links of databases follow.")
 @pass_app
@@ -93,7 +95,10 @@ def remove_item(app: App, ref: common_pb2.ItemRef, yes: bool) -> None:
     if app.json:
         output.document(summary_json(removed.summary) | {"removed": True, "linkedBy": list(removed.unlinked_databases)})
         return
-    output.say(f"Removed {output.printable(removed.summary.ref.name)}.")
+    name = output.printable(removed.summary.ref.name)
+    output.say(f"Removed {name}.")
     if removed.unlinked_databases:
         listed = ", ".join(output.printable(database) for database in removed.unlinked_databases)
         output.warn(f"still linked by: {listed}")
+    database = " --database" if ref.kind == DATABASE else ""
+    output.hint(f"`keybaton undo {shlex.quote(name)}{database}` brings it back.")
