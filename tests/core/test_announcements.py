@@ -100,3 +100,10 @@ def test_foreign_receivers_are_known_by_their_version() -> None:
     """So that a sender can say why nobody fits: another version, or Photosphere alone."""
     assert parse(b"KEYBATON/2 RECV what ever comes") == ForeignReceiver(2)
     assert parse(b"PSIE_RECV:4000:" + b"a" * 64) == ForeignReceiver(0)
+
+
+def test_a_datagram_over_the_limit_is_nothing() -> None:
+    """The longest that is looked at, and one byte more."""
+    longest = b"KEYBATON/2 RECV ".ljust(DATAGRAM_MAX_BYTES, b"x")
+    assert parse(longest) == ForeignReceiver(2)
+    assert parse(longest + b"x") is None

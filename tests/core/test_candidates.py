@@ -85,11 +85,13 @@ def test_a_receiver_that_answers_another_offer_is_left_alone(book: CandidateBook
 
 def test_connections_are_limited_in_all_and_for_each_source(book: CandidateBook) -> None:
     """64, and 8 for one source address."""
-    for number in range(600):
+    for number in range(60):
+        book.heard(fp(number), ("h0", number + 1, 0), None, 0)
+    assert len(opened(book)) == CONNECTIONS_PER_SOURCE
+    for number in range(60, 600):
         book.heard(fp(number), (f"h{number % 12}", number + 1, 0), None, 0)
-    plan = opened(book)
-    assert len(plan) == CONNECTIONS_MAX
-    assert max(sum(1 for c in plan if c.source == f"h{n}") for n in range(12)) <= CONNECTIONS_PER_SOURCE
+    opened(book)
+    assert len(book.active()) == CONNECTIONS_MAX
 
 
 def test_sources_take_turns(book: CandidateBook) -> None:
@@ -111,6 +113,30 @@ def test_memory_is_bounded_and_a_new_source_still_gets_in(book: CandidateBook) -
     assert book.crowded
     assert len(book) <= CANDIDATES_MAX
     assert any(c.source == "honest" for c in opened(book))
+
+
+def test_a_newcomer_takes_a_place_only_from_who_has_more(book: CandidateBook) -> None:
+    """Where every source has as many as the newcomer, nobody is pushed out, or two floods would empty each other's queues."""
+    sources = CANDIDATES_MAX // 2
+    for number in range(CANDIDATES_MAX):
+        book.heard(fp(2000 + number), (f"h{number % sources}", number + 1, 0), None, 0)
+    assert not book.crowded
+    book.heard(fp(5000), ("h0", 5000, 0), None, 0)  # has two as all others
+    assert book.crowded
+    assert book.endpoints(fp(5000)) == []
+    book.heard(fp(6000), ("new", 6000, 0), None, 0)
+    assert book.endpoints(fp(6000)) == [("new", 6000, 0)]
+    assert len(book) == CANDIDATES_MAX
+
+
+def test_who_lied_is_remembered_and_the_oldest_forgotten(book: CandidateBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many and not more, whatever is announced."""
+    monkeypatch.setattr("keybaton_core.candidates.LIARS_MAX", 3)
+    for number in range(5):
+        book.heard(fp(number), ("a", number + 1, 0), None, number)
+        (candidate,) = opened(book, number)
+        book.closed(candidate, number, failed=True)
+    assert list(book._liars) == [(fp(number), "a") for number in (2, 3, 4)]
 
 
 def test_copies_of_a_fingerprint_do_not_push_the_real_address_aside(book: CandidateBook) -> None:

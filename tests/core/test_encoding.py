@@ -112,8 +112,10 @@ def test_each_reader_takes_its_own_type_only() -> None:
     for read in readers:
         with pytest.raises(Malformed):
             read()
+    with pytest.raises(Malformed, match="at most 1"):
+        fields.objects("l", 1)
     with pytest.raises(Malformed, match=r"l\[1\]"):
-        fields.objects("l", 9)
+        fields.objects("l", 2)
     with pytest.raises(Malformed, match=r"o\.x"):
         fields.object("o").text("x", 9)
 

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from keybaton_core.encoding import Malformed, encode_object
 from keybaton_core.handoff_payload import PayloadTooLarge, decode_payload, encode_payload
-from keybaton_core.items import LINK_SLOTS, SECRET_TYPES, VALUE_MAX_BYTES, DatabaseBody, SecretBody
-from keybaton_core.payload import ENVIRONMENT_MAX_VARIABLES, DatabasePart, EnvironmentPart, Payload, SecretPart
+from keybaton_core.items import LINK_SLOTS, SECRET_TYPES, VALUE_MAX_BYTES, DatabaseBody, ItemRefused, SecretBody
+from keybaton_core.payload import (
+    BUNDLE_MAX_SECRETS,
+    ENVIRONMENT_MAX_VARIABLES,
+    DatabasePart,
+    EnvironmentPart,
+    Payload,
+    SecretPart,
+)
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fuzz import examples
 
@@ -216,6 +223,19 @@ def test_a_bundle_with_a_name_twice_is_refused() -> None:
     data = {"version": 1, "secrets": [one, {**one, "key": "1"}]}
     with pytest.raises(Malformed):
         decode_payload(SecretBytes(encode_object(data)))
+
+
+def test_a_bundle_of_the_most_secrets_arrives_and_one_of_more_is_refused() -> None:
+    """As many as a person can look through."""
+    parts = [
+        SecretPart(str(number), f"n{number}", SecretBody("plain", {"value": SecretBytes(b"v")}))
+        for number in range(BUNDLE_MAX_SECRETS + 1)
+    ]
+    most = Payload(None, tuple(parts[:-1]))
+    assert decode_payload(encode_payload(most)) == most
+    with pytest.raises(ItemRefused) as caught:
+        Payload(None, tuple(parts)).checked()
+    assert caught.value.field == "secrets"
 
 
 def test_a_value_of_no_bytes_and_one_of_the_most_bytes_arrive() -> None:

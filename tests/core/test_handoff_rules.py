@@ -13,7 +13,7 @@ from keybaton_core import handoff_sender_events as s
 from keybaton_core.encoding import encode_object
 from keybaton_core.handoff_messages import Outcome
 from keybaton_core.handoff_payload import encode_payload
-from keybaton_core.handoff_sender import SenderMachine
+from keybaton_core.handoff_sender import AGAIN_SECONDS, SenderMachine
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.handoff_link import (
     CODE,
@@ -42,7 +42,9 @@ def test_a_share_goes_through_and_the_sender_hears_the_truth(outcome: Outcome) -
     assert only(link.seen_b, r.Proved).name == "desk"
     assert link.request() is None
     link.b.feed(r.Decided(outcome))
-    assert only(link.step(), s.Concluded).outcome == outcome
+    ended = link.step()
+    assert only(ended, s.Concluded).outcome == outcome
+    assert s.Delivered not in kinds(ended)  # it was told once
     assert kinds(link.b.feed(r.Dropped(1))) == {r.Told}
 
 
@@ -67,6 +69,17 @@ def test_before_the_code_is_typed_nothing_costs_a_guess() -> None:
     assert link.step() and link.ask.path == wire.HANDSHAKE_PATH
     assert s.Proved in kinds(link.step())
     assert (link.a.guesses_left, link.b.guesses_left) == (3, 2)
+
+
+def test_a_sender_waits_at_once_and_from_the_second_time_on_with_a_pause() -> None:
+    """A receiver that says now ready, now not, is not asked without end."""
+    link = Link(sender(), receiver())
+    for delay in (0.0, AGAIN_SECONDS, AGAIN_SECONDS):
+        assert link.ask.path == wire.HANDSHAKE_PATH
+        refused = wire.encode_refusal(wire.Refusal.CODE_NEEDED)
+        link.answer(r.Answer(1, wire.STATUS[wire.Refusal.CODE_NEEDED], refused))
+        assert (link.ask.path, link.ask.delay) == (wire.READY_PATH, delay)
+        link.answer(r.Answer(1, 200, wire.encode_state("ready")))
 
 
 # --- guesses ------------------------------------------------------------------------------------------------------------
@@ -164,6 +177,10 @@ def test_a_wrong_code_is_not_believed_while_another_handshake_is_open() -> None:
     attacker.step()
     attacker.step()
     assert r.AskAgain not in kinds(attacker.seen_b)
+    asked = only(
+        b.feed(r.ReadyAsked(3, True)), r.Answer
+    )  # nor is another let in with the code that was said to be wrong
+    assert wire.decode_state(asked.body, "ready", "code-needed") == "code-needed"
     assert s.Delivered in kinds(honest.step())
 
 
@@ -242,6 +259,14 @@ def test_only_the_proved_sender_can_cancel_a_review() -> None:
     assert r.Finish not in kinds(link.b.feed(r.EndSaid(7, wire.format_sid_query(bytes(16)), body)))
     query = wire.format_sid_query(link.a.sid or b"")
     assert only(link.b.feed(r.EndSaid(7, query, body)), r.Finish).reason == "cancelled"
+
+
+def test_the_proved_sender_can_cancel_on_its_connection_without_a_sid() -> None:
+    """It is known by what it came on."""
+    link = Link(sender(), receiver())
+    link.step()
+    link.step()
+    assert only(link.b.feed(r.EndSaid(1, "", wire.encode_end("cancelled"))), r.Finish).reason == "cancelled"
 
 
 def test_an_end_without_a_handshake_changes_nothing() -> None:

@@ -126,6 +126,12 @@ def test_a_weak_passphrase_seals_nothing_and_opens_nothing(weak: bytes) -> None:
         key_file.open_key(sealed(), SecretBytes(weak), KEY_ID)
 
 
+@pytest.mark.parametrize("strong", [b"eight888", "sieben\u00e4\u00e4".encode(), b"x" * 1024])
+def test_the_shortest_and_the_longest_passphrase_are_taken(strong: bytes) -> None:
+    """8 characters and 1,024 bytes."""
+    assert key_file.open_key(sealed(SecretBytes(strong)), SecretBytes(strong), KEY_ID)
+
+
 def test_an_accent_typed_in_two_ways_is_the_same_passphrase() -> None:
     """NFC and NFD of one text open each other's records."""
     assert (

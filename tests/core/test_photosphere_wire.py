@@ -179,6 +179,14 @@ def test_the_right_hash_delivers_the_payload() -> None:
     assert isinstance(table.finish("POST", body()), Payload)
 
 
+@pytest.mark.parametrize("sent", [{"codeHash": HASH_OF_4321}, {**json.loads(body()), "more": 1}])
+def test_a_document_with_the_code_has_these_two_members_and_no_other(sent: dict[str, object]) -> None:
+    """Whatever is added is no part of the format, and might be meant for another reader."""
+    with pytest.raises(Malformed) as caught:
+        ReceiverTable("4321").finish("POST", json.dumps(sent).encode())
+    assert caught.value.field == "document"
+
+
 @pytest.mark.parametrize("requests", range(len(REQUESTS)))
 def test_the_sixth_request_of_any_kind_ends_the_receiver(requests: int) -> None:
     """429, and again for whatever comes after."""

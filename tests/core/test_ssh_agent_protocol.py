@@ -100,6 +100,13 @@ def test_the_list_request_and_the_sizes() -> None:
     assert framed(FAILURE) == b"\0\0\0\x01\x05"
 
 
+def test_a_list_names_only_so_many_keys() -> None:
+    """However small they are: a server gives up after a few tries."""
+    answer = identities([Identity(b"key", "")] * (KEYS_MAX + 1))
+    assert int.from_bytes(answer[1:5], "big") == KEYS_MAX
+    assert len(answer) == 5 + KEYS_MAX * (4 + 3 + 4)
+
+
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=5000), st.text(max_size=20)), max_size=200))
 def test_a_list_of_keys_never_outgrows_a_message(found: list[tuple[bytes, str]]) -> None:
     """As many as fit, in their order, and their number in front."""

@@ -127,6 +127,13 @@ def test_lengths_that_are_long_winded_cut_or_too_large_are_refused(data: bytes) 
         split_lv(data)
 
 
+def test_a_row_has_only_so_many_parts() -> None:
+    """As many as were asked for, and none more."""
+    assert split_lv(lv(b"a", b"", b"b"), most=3) == [b"a", b"", b"b"]
+    with pytest.raises(VaultRowInvalid):
+        split_lv(lv(b"a", b"", b"b", b""), most=3)
+
+
 HEADER = Header(bytes(16), 2, bytes(range(16)), b"parameters")
 WRAPPED = wrap(HEADER, SecretBytes(b"v" * 32), SecretBytes(b"w" * 32), bytes(12))
 

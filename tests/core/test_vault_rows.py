@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keybaton_core import labels, vault_keys
+from keybaton_core import labels, vault_keys, vault_rows
 from keybaton_core.items import EnvBody, ItemKind, ItemRef
 from keybaton_core.secret import SecretBytes
-from keybaton_core.vault_codec import Summary
+from keybaton_core.vault_codec import Summary, encode_summary
 from keybaton_core.vault_keys import KeysWiped, SealBroken, VaultKeys
 from keybaton_core.vault_parts import Row
 from keybaton_core.vault_rows import RowSealer, Totals
@@ -58,6 +58,15 @@ def test_a_row_that_was_moved_or_altered_does_not_open(move: dict[str, object]) 
     with pytest.raises(SealBroken):
         sealer().open_item(moved)
     assert sealer().item_term(moved) != sealer().item_term(row())
+
+
+def test_a_summary_that_contradicts_its_row_does_not_open() -> None:
+    """Were a removal ever sealed in the place of a living item, it would be taken for neither."""
+    living = row()
+    place = sealer()._summary_label + vault_rows._place(living)
+    removal = sealer().keys.seal(bytes(12), encode_summary(Summary(REF, "", 1, True)), place)
+    with pytest.raises(SealBroken):
+        sealer().open_summary(living._replace(summary=removal))
 
 
 def test_another_key_or_vault_does_not_open_a_row() -> None:
@@ -147,6 +156,21 @@ def test_what_was_sealed_while_the_keys_were_wiped_never_leaves(monkeypatch: pyt
     monkeypatch.setattr(vault_keys, "AESGCM", Locking)
     with pytest.raises(KeysWiped):
         keys.seal(bytes(12), b"value", b"")
+
+
+def test_what_does_not_open_because_the_keys_were_wiped_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on another thread, for reading: a vault that was just locked is sound."""
+    keys = VaultKeys(SecretBytes(b"k" * 32), VAULT)
+    sealed = keys.seal(bytes(12), b"value", b"")
+
+    class Locking:
+        def __init__(self, key: memoryview) -> None:
+            keys.wipe()
+            self.decrypt = AESGCM(key).decrypt
+
+    monkeypatch.setattr(vault_keys, "AESGCM", Locking)
+    with pytest.raises(KeysWiped):
+        keys.open(sealed, b"")
 
 
 def test_labels_are_never_used_twice() -> None:

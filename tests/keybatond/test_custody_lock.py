@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.custody_machine import (
     KEYCHAIN,
@@ -16,6 +18,7 @@ from keybaton_testing.fake_clock import FakeClock, simulate
 from keybaton_testing.fake_keystore import FakeKeystore
 from keybatond.errors import Reason
 from keybatond.ports import KeyRecord
+from keybatond.services.custody import WAIT_SECONDS
 
 
 async def test_lock_drops_the_keys_first_and_then_tells_everybody() -> None:
@@ -155,6 +158,34 @@ def test_a_change_that_takes_too_long_makes_the_next_one_busy_and_a_lock_follows
         slow.go.set()
         await rekeying
         assert not machine.vault.is_open
+        await machine.restarted().custody.unlock()
+
+    simulate(FakeClock(), run())
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_end_waits_for_a_change_that_runs_but_not_for_ever(ends: bool) -> None:
+    """The keys are there until the change has ended, or for 10 s; either way the next agent opens the vault."""
+
+    async def run() -> None:
+        machine, slow = await _slow_machine()
+        slow.go.set()
+        await machine.custody.unlock()
+        slow.go.clear()
+        slow.asked.clear()
+        rekeying = asyncio.create_task(machine.custody.rekey(None, None, no_progress))
+        await slow.asked.wait()
+        closing = asyncio.create_task(machine.custody.close())
+        await asyncio.sleep(WAIT_SECONDS - 1)
+        assert machine.vault.is_open
+        assert not closing.done()
+        if ends:
+            slow.go.set()
+        await closing
+        assert not machine.vault.is_open
+        assert rekeying.done() is ends
+        slow.go.set()
+        await asyncio.gather(rekeying, return_exceptions=True)
         await machine.restarted().custody.unlock()
 
     simulate(FakeClock(), run())
