@@ -94,9 +94,14 @@ def test_the_finding_names_the_slow_pattern_and_what_was_not_looked_at() -> None
     [
         (f'[schema.A]\npattern = "(a+)+$"\ndefault = "{SLOW[1]}"\n', 4, "the default of [schema.A] takes too long"),
         (r"[schema.A]" + "\n" + r'pattern = "' + r"(?i:[\u0000-\U0010ffff])" * 2_000 + '"\n', 3, "too long to read"),
-        ('name = 1\n[schema.A]\ndescription = """\n[' + " " * 100_000 + '\n"""\n', 2, "expected name to be text"),
+        ("[" + ".".join("a" * 20_000) + "]\n" + "b=1\n" * 40_000, 2, "the name of a table within 300 characters"),
+        (
+            '[schema.A]\ndescription = """' + ("\n[" + " " * 290) * 800 + '"""\n[schema.Z]\nx = 1\n',
+            805,
+            "unknown key 'x'",
+        ),
     ],
-    ids=["default", "pattern", "header"],
+    ids=["default", "pattern", "table", "line"],
 )
 def test_a_file_is_refused_in_time(text: str, line: int, words: str) -> None:
     """Also where its line is looked for among long ones."""

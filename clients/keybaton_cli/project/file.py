@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "keybaton.toml"
 FILE_MAX_BYTES = 256 * 1024
+# The reader of TOML walks the parts of a table's name for each of its keys: thousands of both take minutes.
+HEADER_MAX_CHARACTERS = 300
 PARENTS_MAX = 64
 _VAULT_ID = re.compile(r"[0-9a-f]{32}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -81,6 +83,11 @@ def parse(path: str, data: bytes) -> Project:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ProjectRefused(path, data.count(b"\n", 0, error.start) + 1, "expected UTF-8 text") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > HEADER_MAX_CHARACTERS and line.lstrip(" \t").startswith("["):
+            raise ProjectRefused(
+                path, number, f"expected the name of a table within {HEADER_MAX_CHARACTERS} characters"
+            )
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
