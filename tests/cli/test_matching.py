@@ -96,12 +96,17 @@ def test_the_finding_names_the_slow_pattern_and_what_was_not_looked_at() -> None
         (r"[schema.A]" + "\n" + r'pattern = "' + r"(?i:[\u0000-\U0010ffff])" * 2_000 + '"\n', 3, "too long to read"),
         ("[" + ".".join("a" * 20_000) + "]\n" + "b=1\n" * 40_000, 2, "the name of a table within 300 characters"),
         (
+            " [" + ".".join(['"\u2028"'] * 20_000) + "]\n" + "b=1\n" * 20_000,
+            2,
+            "the name of a table within 300 characters",
+        ),
+        (
             '[schema.A]\ndescription = """' + ("\n[" + " " * 290) * 800 + '"""\n[schema.Z]\nx = 1\n',
             805,
             "unknown key 'x'",
         ),
     ],
-    ids=["default", "pattern", "table", "line"],
+    ids=["default", "pattern", "table", "table-of-lines", "line"],
 )
 def test_a_file_is_refused_in_time(text: str, line: int, words: str) -> None:
     """Also where its line is looked for among long ones."""

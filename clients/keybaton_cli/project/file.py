@@ -83,11 +83,9 @@ def parse(path: str, data: bytes) -> Project:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ProjectRefused(path, data.count(b"\n", 0, error.start) + 1, "expected UTF-8 text") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if len(line) > HEADER_MAX_CHARACTERS and line.lstrip(" \t").startswith("["):
-            raise ProjectRefused(
-                path, number, f"expected the name of a table within {HEADER_MAX_CHARACTERS} characters"
-            )
+    for at, content in enumerate(text.split("\n"), 1):
+        if len(content) > HEADER_MAX_CHARACTERS and content.lstrip(" \t").startswith("["):
+            raise ProjectRefused(path, at, f"expected the name of a table within {HEADER_MAX_CHARACTERS} characters")
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
