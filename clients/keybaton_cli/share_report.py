@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli import output
 from keybaton_cli.big_digits import big
-from keybaton_cli.share_words import STATES, ending, offer_json, reason_of, saved_line
+from keybaton_cli.share_words import STATES, ending, offer_json, only_photosphere, reason_of, saved_line
 
 
 class Reporter(Protocol):
@@ -29,7 +29,7 @@ class Reporter(Protocol):
 
 
 class JsonReporter:
-    """One object per line: `code`, `listening`, `peer`, `review`, `state`, and as the last `done` or `failed`."""
+    """One object per line: `code`, `listening`, `peer`, `review`, `state`, `waiting`, and as the last `done` or `failed`."""
 
     def __init__(self) -> None:
         self._said: dict[str, Any] = {}
@@ -49,6 +49,9 @@ class JsonReporter:
         self._once("state", {"state": STATES.get(session.state, "unknown"), "session": session.id})
         if session.peer_name or session.peer_address:
             self._once("peer", {"name": session.peer_name, "address": session.peer_address})
+        if session.only_photosphere:
+            sentence, hint = only_photosphere(session)
+            self._once("waiting", {"reason": "photosphere-only", "message": sentence, "hint": hint})
         if session.role == share_pb2.SHARE_ROLE_RECEIVE and session.state == share_pb2.SHARE_STATE_REVIEW:
             self._once("review", offer_json(session.offer))
 
@@ -99,6 +102,7 @@ class TextReporter:
         self._code = ""
         self._addresses: list[str] = []
         self._peer = ""
+        self._foreign_told = False
         self._waiting = ""
         self._live = output.is_terminal(sys.stderr)
         self._standing = False
@@ -118,6 +122,12 @@ class TextReporter:
             self._peer = peer
             self.pause()
             output.note(f"Connected with {output.printable(peer)}")
+        if session.only_photosphere and not self._foreign_told:
+            self._foreign_told = True
+            self.pause()
+            sentence, hint = only_photosphere(session)
+            output.note(sentence)
+            output.hint(hint)
         self._show_waiting(session)
 
     def _show_code(self, session: share_pb2.Session) -> None:

@@ -100,6 +100,14 @@ def ending(session: share_pb2.Session) -> tuple[str, str]:
     return sentence, printable(session.hint) or hint
 
 
+def only_photosphere(session: share_pb2.Session) -> tuple[str, str]:
+    """Sentence and hint while a send waits and has heard of nobody else."""
+    sentence = "So far only a Photosphere receiver was heard; one of Keybaton is still waited for."
+    if session.offer.HasField("environment"):
+        return sentence, ""  # that protocol carries none
+    return sentence, "Is it meant for that one? Then end this and use `--photosphere`; read the warning that it shows."
+
+
 def several(names: Sequence[str]) -> str:
     """Names for one line; of many, the first ones and a count."""
     more = len(names) - _NAMES_SHOWN

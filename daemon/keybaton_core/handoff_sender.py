@@ -269,6 +269,11 @@ class SenderMachine:
 
     # --- the session ---
 
+    @property
+    def only_photosphere(self) -> bool:
+        """Whether all that was heard and understood so far is Photosphere, which is not spoken here."""
+        return self.phase is Phase.SEEKING and self._met == {"photosphere"}
+
     def _foreign_heard(self, event: ForeignHeard) -> list[Effect]:
         self._met.add("version" if event.version else "photosphere")
         return []

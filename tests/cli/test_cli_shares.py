@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from keybaton_api.agent.v1 import share_pb2
 from keybaton_cli.exits import SHARE_REASONS
 from keybaton_cli.secret_types import PHOTOSPHERE_TYPES
-from keybaton_cli.share_report import TextReporter, fitted
-from keybaton_cli.share_words import _ENDINGS, ENDED, STATES, changes_line, several
+from keybaton_cli.share_report import JsonReporter, TextReporter, fitted
+from keybaton_cli.share_words import _ENDINGS, ENDED, STATES, changes_line, only_photosphere, several
 from keybaton_core import photosphere_payload
 from keybaton_testing.command_line import CommandLine, descriptor
 from keybaton_testing.fake_agent import FakeAgent, refuse
@@ -61,6 +62,26 @@ def test_a_send_prints_one_object_per_line(agent: FakeAgent, run: CommandLine) -
     assert result.events[0] == {"event": "code", "code": "4821"}
     assert result.events[-1] == {"event": "done", "outcome": "saved", "name": "photos"}
     assert {"state"} <= {event["event"] for event in result.events}
+
+
+@pytest.mark.parametrize("reporter", [TextReporter("secrets"), JsonReporter()], ids=["people", "programs"])
+def test_a_send_that_hears_only_photosphere_says_so_once(
+    capsys: pytest.CaptureFixture[str], reporter: TextReporter | JsonReporter
+) -> None:
+    """While it waits, with what to do; an environment cannot be sent there, and nobody is told to."""
+    for candidates in range(3):
+        seeking = share_pb2.Session(state=share_pb2.SHARE_STATE_SEEKING, only_photosphere=True, candidates=candidates)
+        reporter.changed(seeking)
+    told = capsys.readouterr()
+    if isinstance(reporter, JsonReporter):
+        events = [event for line in told.out.splitlines() if (event := json.loads(line))["event"] == "waiting"]
+        sentence, hint = only_photosphere(seeking)
+        assert events == [{"event": "waiting", "reason": "photosphere-only", "message": sentence, "hint": hint}]
+    else:
+        assert told.err.count("So far only a Photosphere receiver was heard") == 1
+        assert told.err.count("use `--photosphere`") == 1
+    project = share_pb2.Session(offer=share_pb2.Offer(environment=share_pb2.OfferedEnvironment(environment="staging")))
+    assert only_photosphere(project)[1] == ""
 
 
 def test_the_outcome_line_begins_with_the_word_saved(agent: FakeAgent, run: CommandLine) -> None:

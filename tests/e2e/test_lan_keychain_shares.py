@@ -333,6 +333,8 @@ def test_a_sender_that_meets_only_a_photosphere_receiver_names_the_flag(world: W
     status, last = outcome(world.carols)
     assert (status, last["event"], last["reason"]) == (1, "failed", "photosphere-only")
     assert "--photosphere" in last["hint"]
+    waiting = [event for event in map(json.loads, world.carols.lines) if event["event"] == "waiting"]
+    assert [event["reason"] for event in waiting] == ["photosphere-only"]
     status, last = outcome(world.daves)
     assert (status, last["reason"]) == (8, "expired")
     assert document(world.dave, "secrets", "list")["secrets"] == []

@@ -121,6 +121,39 @@ def test_foreign_or_dead_announcements_are_named_at_the_end(lan: Lan, datagram: 
     assert ("--photosphere" in failed.hint) == (why == "photosphere-only")
 
 
+@pytest.mark.parametrize(
+    ("also", "timeout", "told"),
+    [
+        (b"", 2.9, []),
+        (b"", 4, [True]),
+        (b"KEYBATON/2 RECV 4000 whatever", 20, []),
+        (format_receiver(4000, bytes(32), None), 20, []),
+    ],
+    ids=["not at once", "after a moment", "with another version", "with a dead one of ours"],
+)
+def test_a_sender_that_hears_only_photosphere_says_so_while_it_waits(
+    lan: Lan, also: bytes, timeout: float, told: list[bool]
+) -> None:
+    """The person learns of it before the time is over; not when there is somebody else, nor before ours could answer."""
+
+    async def main() -> None:
+        heard = [b"PSIE_RECV:4000:" + b"ab" * 32, also]
+        noise = [asyncio.ensure_future(announce_forever(lan, datagram)) for datagram in heard if datagram]
+        await outcome_of(lan.desk.send(lan.job(timeout=timeout), lan.sender))
+        for task in noise:
+            task.cancel()
+
+    simulate(lan.clock, main())
+    assert lan.sender.only_photosphere[:1] == told
+
+
+def test_a_receiver_of_ours_that_comes_later_is_met_as_ever(lan: Lan) -> None:
+    """What was said of Photosphere is taken back, and nothing was spoken with it."""
+    sent, received = lan.run(receive_after=6, beside=lambda: announce_forever(lan, b"PSIE_RECV:4000:" + b"ab" * 32))
+    assert sent == received == Ending(State.SAVED)
+    assert lan.sender.only_photosphere[0] is True
+
+
 def test_too_many_announcers_are_said_to_be_too_many(lan: Lan) -> None:
     """When turns ran out before candidates did."""
 

@@ -88,3 +88,16 @@ def test_nothing_changes_after_the_end(role: Role, actions: list[str], ending: S
             continue
         assert run.session == ended
     assert replace(run.session) == ended
+
+
+def test_what_was_heard_of_the_other_protocol_is_shown_while_it_seeks() -> None:
+    """A state that follows, and the end, take it back."""
+    for follow in (
+        lambda run: run.enter(State.CONNECTED),
+        lambda run: run.end(State.FAILED, reason="photosphere-only"),
+    ):
+        run, _ = new_run(Role.SEND)
+        run.show_only_photosphere(True)
+        assert run.session.only_photosphere
+        follow(run)
+        assert not run.session.only_photosphere

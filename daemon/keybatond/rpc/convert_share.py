@@ -127,6 +127,7 @@ def session_to(session: Session) -> share_pb2.Session:
         candidates=session.candidates,
         names=session.names,
         senders=session.senders,
+        only_photosphere=session.only_photosphere,
     )
 
 

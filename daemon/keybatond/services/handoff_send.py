@@ -53,6 +53,7 @@ from keybatond.services.share_session import REVIEW_SECONDS, Ending, SendControl
 
 CONNECT_SECONDS = ANSWER_SECONDS
 PULSE_SECONDS = 0.25  # how often the book is asked whether somebody's turn has come by mere waiting
+TELL_SECONDS = 3.0  # a receiver of our own answers within milliseconds, once it has been started
 RECONNECT_SECONDS = 15.0  # for a receiver that has the payload to be found again
 RECONNECT_PAUSE_SECONDS = 0.25
 CLOSE_SECONDS = 0.1
@@ -161,8 +162,11 @@ class _Sending:
         return DeadlineOver(len(self._book), crowded, self._search.reachable)
 
     async def _pulse(self) -> None:
+        tell_from = self._clock.monotonic() + TELL_SECONDS
         while True:  # until a receiver has proved itself
             await self._clock.sleep(PULSE_SECONDS)
+            if self._clock.monotonic() >= tell_from:
+                self._control.show_only_photosphere(self._machine.only_photosphere and not len(self._book))
             due = self._book.wake_at()
             if due is not None and due <= self._clock.monotonic():
                 self._dial()

@@ -100,7 +100,7 @@ class Run:
             replace(
                 now, state=state, reason=reason, hint=hint or now.hint, conflict=conflict, name=name or now.name,
                 names=names or now.names,
-                code="", deadline_at_ms=0, needs_code=False, needs_confirmation=False,
+                code="", deadline_at_ms=0, needs_code=False, needs_confirmation=False, only_photosphere=False,
             )
         )  # fmt: skip
 
@@ -112,7 +112,7 @@ class Run:
             return
         if self.ended or state not in NEXT_STATES[self.session.role][self.session.state]:
             raise RuntimeError(f"no step from {self.session.state.name} to {state.name}")
-        self._show(replace(self.session, state=state, needs_code=self._needs_code(state)))
+        self._show(replace(self.session, state=state, needs_code=self._needs_code(state), only_photosphere=False))
         if state in _PHASES:
             self._phase(_PHASES[state])
 
@@ -137,6 +137,10 @@ class Run:
     def show_candidates(self, count: int) -> None:
         """Receivers heard so far."""
         self._show(replace(self.session, candidates=count))
+
+    def show_only_photosphere(self, only: bool) -> None:
+        """Whether so far only receivers were heard that speak the other protocol."""
+        self._show(replace(self.session, only_photosphere=only))
 
     async def confirm_peer(self) -> bool:
         """Waits for the person's word when it was asked for; the driver's deadline ends it."""

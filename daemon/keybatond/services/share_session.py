@@ -128,6 +128,9 @@ class SendControl(Control, Protocol):
     def show_candidates(self, count: int) -> None:
         """Receivers heard so far."""
 
+    def show_only_photosphere(self, only: bool) -> None:
+        """Whether so far only receivers were heard that speak the other protocol. Shown until the next state."""
+
     async def confirm_peer(self) -> bool:
         """Asks the person whether the shown address is the right peer; True at once when none was to be asked."""
 

@@ -189,3 +189,4 @@ class Session:
     candidates: int = 0
     names: tuple[str, ...] = ()
     senders: tuple[str, ...] = ()
+    only_photosphere: bool = False

@@ -43,10 +43,15 @@ class FakeSendControl(FakeControl):
         super().__init__(Role.SEND, State.SEEKING)
         self._confirm = confirm
         self.candidates = 0
+        self.only_photosphere: list[bool] = []  # each time that it changed
         self.nonce = ""
 
     def show_seeking(self, nonce: str) -> None:
         self.nonce = nonce
+
+    def show_only_photosphere(self, only: bool) -> None:
+        if only != (bool(self.only_photosphere) and self.only_photosphere[-1]):
+            self.only_photosphere.append(only)
 
     def show_candidates(self, count: int) -> None:
         self.candidates = count

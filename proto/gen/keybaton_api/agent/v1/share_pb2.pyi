@@ -353,6 +353,7 @@ class Session(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     NAMES_FIELD_NUMBER: builtins.int
     SENDERS_FIELD_NUMBER: builtins.int
+    ONLY_PHOTOSPHERE_FIELD_NUMBER: builtins.int
     id: builtins.str
     role: Global___ShareRole.ValueType
     protocol: Global___ShareProtocol.ValueType
@@ -381,6 +382,8 @@ class Session(google.protobuf.message.Message):
     """one sentence for a person, may be empty"""
     candidates: builtins.int
     """send: receivers heard"""
+    only_photosphere: builtins.bool
+    """Send: it seeks, and so far only Photosphere receivers were heard. The session never changes over to their protocol."""
     @property
     def offer(self) -> Global___Offer:
         """receive: what waits for review; send: what is handed over"""
@@ -423,9 +426,10 @@ class Session(google.protobuf.message.Message):
         candidates: builtins.int = ...,
         names: collections.abc.Iterable[builtins.str] | None = ...,
         senders: collections.abc.Iterable[builtins.str] | None = ...,
+        only_photosphere: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["offer", b"offer"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "candidates", b"candidates", "code", b"code", "conflict", b"conflict", "deadline_at_ms", b"deadline_at_ms", "fingerprint", b"fingerprint", "guesses_left", b"guesses_left", "hint", b"hint", "id", b"id", "name", b"name", "names", b"names", "needs_code", b"needs_code", "needs_confirmation", b"needs_confirmation", "offer", b"offer", "peer_address", b"peer_address", "peer_name", b"peer_name", "protocol", b"protocol", "reason", b"reason", "role", b"role", "senders", b"senders", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["addresses", b"addresses", "candidates", b"candidates", "code", b"code", "conflict", b"conflict", "deadline_at_ms", b"deadline_at_ms", "fingerprint", b"fingerprint", "guesses_left", b"guesses_left", "hint", b"hint", "id", b"id", "name", b"name", "names", b"names", "needs_code", b"needs_code", "needs_confirmation", b"needs_confirmation", "offer", b"offer", "only_photosphere", b"only_photosphere", "peer_address", b"peer_address", "peer_name", b"peer_name", "protocol", b"protocol", "reason", b"reason", "role", b"role", "senders", b"senders", "state", b"state"]) -> None: ...
 
 Global___Session: typing_extensions.TypeAlias = Session
 
