@@ -41,10 +41,13 @@ def test_a_named_host_is_asked_alone(lan: Lan) -> None:
     async def main() -> None:
         other = Device(lan.network, "10.0.0.3", "other")
         noise = asyncio.ensure_future(outcome_of(other.receive(ReceiveJob(), FakeReceiveControl("0000"))))
-        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
-        await lan.clock.sleep(1)
         lan.desk.host.transport.names["laptop.lan"] = "10.0.0.2"
-        assert await lan.desk.send(lan.job(to="laptop.lan"), lan.sender) == SAVED
+        sending = asyncio.ensure_future(outcome_of(lan.desk.send(lan.job(to="laptop.lan"), lan.sender)))
+        await lan.clock.sleep(5)  # the other one announces itself meanwhile
+        assert lan.desk.host.endpoints
+        assert all(to is not None for endpoint in lan.desk.host.endpoints for _, _, to in endpoint.sent)
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
+        assert await sending == SAVED
         assert await receiving == SAVED
         assert {to.host for _, to in lan.desk.host.transport.connects} == {"10.0.0.2"}
         noise.cancel()
@@ -55,7 +58,11 @@ def test_a_named_host_is_asked_alone(lan: Lan) -> None:
 
 def test_a_named_host_and_port_need_no_datagrams(lan: Lan) -> None:
     """With --to HOST:PORT the certificate is taken as it is: the code vouches for it."""
-    lan.network.lose = lambda data, source, target: True
+    senders: set[str] = set()
+
+    def lose(data: bytes, source: str, target: str) -> bool:
+        senders.add(source)
+        return True
 
     async def main() -> None:
         receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(), lan.receiver)))
@@ -63,7 +70,9 @@ def test_a_named_host_and_port_need_no_datagrams(lan: Lan) -> None:
         assert await lan.desk.send(lan.job(to=lan.receiver.addresses[0]), lan.sender) == SAVED
         assert await receiving == SAVED
 
+    lan.network.lose = lose
     simulate(lan.clock, main())
+    assert senders == {"10.0.0.2"}  # the receiver alone announces itself
 
 
 def test_a_mistyped_code_under_a_named_port_is_corrected_under_the_next(lan: Lan) -> None:
@@ -250,19 +259,22 @@ def _note(lan: Lan, data: bytes, target: str, seeks: list[float], recvs: list[fl
     return False
 
 
-def test_a_flood_of_questions_gets_twenty_answers_a_second(lan: Lan) -> None:
-    """The receiver cannot be used to multiply traffic."""
+@pytest.mark.parametrize(("hosts", "each"), [(30, 20), (1, 8)])
+def test_a_flood_of_questions_gets_twenty_answers_a_second_and_one_host_eight(lan: Lan, hosts: int, each: int) -> None:
+    """The receiver cannot be used to multiply traffic; after a second it answers again."""
 
-    async def main() -> int:
-        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(timeout=3), lan.receiver)))
+    async def main() -> list[int]:
+        receiving = asyncio.ensure_future(outcome_of(lan.laptop.receive(ReceiveJob(timeout=5), lan.receiver)))
         await lan.clock.sleep(0.5)
-        for number in range(200):
-            source = Address(f"10.0.0.{20 + number % 30}", 5000)
-            lan.network.deliver(b"KEYBATON/1 SEEK " + b"ab" * 16, source, "10.0.0.2", 54321, to_all=True)
-        await lan.clock.sleep(0.4)
-        (endpoint,) = lan.laptop.host.endpoints
-        answers = sum(1 for _, _, to in endpoint.sent if to is not None)
+        answers = []
+        for _ in range(2):
+            for number in range(200):
+                source = Address(f"10.0.0.{20 + number % hosts}", 5000)
+                lan.network.deliver(b"KEYBATON/1 SEEK " + b"ab" * 16, source, "10.0.0.2", 54321, to_all=True)
+            await lan.clock.sleep(1.01)
+            (endpoint,) = lan.laptop.host.endpoints
+            answers.append(sum(1 for _, _, to in endpoint.sent if to is not None))
         await receiving
         return answers
 
-    assert simulate(lan.clock, main()) == 20
+    assert simulate(lan.clock, main()) == [each, 2 * each]

@@ -11,6 +11,7 @@ from keybaton_core.secret import SecretBytes
 from keybaton_core.ssh_agent import FAILURE, string, take_string
 from keybaton_core.ssh_signing import public_blob
 from keybaton_testing.vaults import secret
+from keybatond.services import ssh_keys
 from keybatond.services.ssh_keys import SshKeys
 from keybatond.services.vault import PutMode, VaultService
 
@@ -94,6 +95,18 @@ async def test_a_signature_is_the_keys_and_is_noted_as_a_read(vault: VaultServic
     assert algorithm == b"ssh-ed25519"
     two.key.public_key().verify(take_string(rest)[0], b"data")
     assert [(read.ref.name, read.client) for read in vault.reads()] == [("two", "ssh")]
+
+
+async def test_no_more_keys_are_read_than_are_listed(vault: VaultService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: an answer names only so many, and each that is read costs a derivation."""
+    monkeypatch.setattr(ssh_keys, "KEYS_MAX", 2)
+    monkeypatch.setattr(ssh_keys, "_PAGE", 1)
+    made = [Key() for _ in range(4)]
+    for number, one in enumerate(made):
+        await vault.put(one.item(f"key {number}"), PutMode.CREATE)
+    keys, _, _ = served(vault)
+    assert listed(await keys.answer(LIST)) == [(made[0].blob, "key 0"), (made[1].blob, "key 1")]
+    assert len(keys._blobs) == 2
 
 
 async def test_a_change_of_the_vault_is_seen_at_once(vault: VaultService) -> None:

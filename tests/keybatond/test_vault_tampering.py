@@ -91,6 +91,29 @@ async def test_a_chance_match_of_tags_never_gives_another_items_value(
     assert (await refused(vault.put(other, PutMode.CREATE))).reason is Reason.VAULT_DAMAGED
 
 
+async def test_a_row_that_is_not_where_its_name_belongs_is_found(
+    vault: VaultService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were a row ever sealed under another tag or into another group, no name and no list would lead to it."""
+    for part in ("tag", "group"):
+        with monkeypatch.context() as wrong:
+            wrong.setattr(vault._opened().sealer, part, lambda *_: bytes(16))
+            await vault.put(secret(f"under another {part}"), PutMode.CREATE)
+    assert await vault.check(no_progress) == ["2 items cannot be opened: altered, or moved from another place."]
+
+
+async def test_a_link_from_an_item_that_does_not_link_is_damage(vault: VaultService, path: Path) -> None:
+    """A database is never said to have lost a link that it did not have, nor changed for it."""
+    tag = vault._opened().sealer.keys.link_tag("n0")
+    await vault.shutdown()
+    tamper(path, f"INSERT INTO link SELECT x'{tag.hex()}', seq FROM link")
+    again = await opened_vault(path)
+    assert (await refused(again.delete(secret("n0").ref))).reason is Reason.VAULT_DAMAGED
+    rename = again.put(secret("renamed", "x" * 100), PutMode.REPLACE, rename_from="n0")
+    assert (await refused(rename)).reason is Reason.VAULT_DAMAGED
+    await again.shutdown()
+
+
 class TestTampering:
     @pytest.mark.parametrize("statements", TAMPERINGS.values(), ids=TAMPERINGS.keys())
     async def test_tampering_shows_and_never_gives_a_wrong_value(

@@ -42,6 +42,7 @@ from keybatond.errors import Reason
 from keybatond.ports import KeyRecord
 from keybatond.services import vault_transaction
 from keybatond.services.vault import Change, PutMode, VaultService
+from keybatond.services.vault_reads import FLUSH_READS
 from keybatond.services.vault_transaction import Changes
 
 
@@ -177,6 +178,25 @@ class TestRekey:
         await write
         assert vault.count() == 44
         assert await vault.check(no_progress) == []
+
+    async def test_reads_during_it_are_noted_under_the_new_key(self, vault: VaultService) -> None:
+        """However many: they are written when the old key is gone."""
+        begun, go = threading.Event(), threading.Event()
+
+        def slowly(done: int, total: int) -> None:
+            begun.set()
+            assert go.wait(10)
+
+        rekey = asyncio.create_task(vault.rekey(OTHER_RECORD, key(OTHER_KEY), slowly))
+        assert await asyncio.to_thread(begun.wait, 10)
+        for _ in range(FLUSH_READS):
+            vault.get(secret("n0").ref, client="during")
+        go.set()
+        await rekey
+        vault._flush_reads()
+        await vault._store.barrier()
+        assert await vault.check(no_progress) == []
+        assert [read.client for read in vault.reads(FLUSH_READS + 1)] == ["during"] * FLUSH_READS + ["test"]
 
     async def test_a_caller_that_leaves_does_not_leave_half_a_rekey(self, vault: VaultService) -> None:
         """Cancelled and its key wiped: the vault opens with that key all the same, and goes on being usable."""
