@@ -43,7 +43,11 @@ class Need:
         if not self.needed(session):
             self._answered = _NEVER
             return False
-        return self._answered is _NEVER or self._answered != self.topic(session)
+        return not self.answered(session)
+
+    def answered(self, session: share_pb2.Session) -> bool:
+        """Whether this very question was answered already: the snapshot is from before the answer."""
+        return self._answered is not _NEVER and self.needed(session) and self._answered == self.topic(session)
 
     def ask(self, session: share_pb2.Session, asker: Asker) -> None:
         """Asks and tells the agent."""
@@ -142,7 +146,8 @@ def _until_end(app: App, session: share_pb2.Session, reporter: Reporter, needs: 
         session = change
         if session.state in ENDED:
             return session
-        reporter.changed(session, newest=not watch.is_behind())
+        passed = watch.is_behind() or any(need.answered(session) for need in needs)
+        reporter.changed(session, newest=not passed)
         for need in needs:
             if need.arises(session):
                 reporter.pause()

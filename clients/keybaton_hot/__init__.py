@@ -9,7 +9,7 @@ import gc
 import posix
 import sys
 
-from keybaton_hot.unary import Channel, connect
+from keybaton_hot.unary import GET_ITEM, LIST_ITEMS, Channel, connect, get_request, list_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def run(arguments: list[str]) -> int | None:
         if words[:1] == ["get"]:
             return _get(arguments[1:])
         if words == ["secrets", "list"]:
-            from keybaton_hot.listing import list_secrets
-
-            return list_secrets(arguments[2:])
+            return _list(arguments[2:])
         if words == ["secrets", "add"]:
             from keybaton_hot.adding import add_secret
 
@@ -199,10 +197,22 @@ def _get(arguments: list[str]) -> int | None:
     if options is None or len(options[""]) != 1:
         return None
     channel = agent(options.get("--socket"))
-    from keybaton_hot.requests import GET_ITEM, get_request
-
     channel.send(GET_ITEM, get_request(options[""][0], options.get("--field", [""])[0]), READ_SECONDS)
     from keybaton_hot.answers import get_answer
 
     write(answer(channel, get_answer) + b"\n")
     return 0
+
+
+def _list(arguments: list[str]) -> int | None:
+    options = parsed(arguments, flags=("--json",))
+    if options is None or options[""]:
+        return None
+    in_table = "--json" not in options and posix.isatty(1)
+    if in_table and sys.stdout.encoding != "utf-8":
+        return None
+    channel = agent(options.get("--socket"))
+    channel.send(LIST_ITEMS, list_request(), READ_SECONDS)
+    from keybaton_hot.listing import show
+
+    return show(channel, json="--json" in options, in_table=in_table)

@@ -3,6 +3,7 @@
 import posix
 
 from keybaton_hot import WRITE_SECONDS, agent, answer, parsed, write
+from keybaton_hot.unary import CREATE, PUT_ITEM, put_request
 
 # Fields that a type needs, as in `secret_types` (a test compares them); a type with one field takes it on standard input.
 NEEDED = {
@@ -37,8 +38,6 @@ def add_secret(arguments: list[str]) -> int | None:
     if kind == "encryption-key":
         _look_at(fields)
     channel = agent(options.get("--socket"))
-    from keybaton_hot.requests import CREATE, PUT_ITEM, put_request
-
     channel.send(PUT_ITEM, put_request(name, kind, fields, CREATE), WRITE_SECONDS)
     from keybaton_hot.answers import put_answer
 

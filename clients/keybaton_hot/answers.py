@@ -1,6 +1,6 @@
-"""The answers to the hot commands' `requests`, field by field as proto/keybaton_api/agent/v1/*.proto numbers them.
+"""The answers to the requests of `unary`, field by field as proto/keybaton_api/agent/v1/*.proto numbers them.
 
-With the reading half of Protocol Buffers' wire format, as its writing half is in `requests`.
+With the reading half of Protocol Buffers' wire format, as its writing half is there.
 """
 
 import sys
@@ -118,8 +118,8 @@ def list_answer(data: bytes) -> tuple[list[str], list[tuple[str, int, int]], str
         elif key in packed:
             packed[key] += blob(content)
     try:
-        kinds = [types[place] for place in _fixed(packed[3], 4)]
-        rests = list(zip(kinds, _fixed(packed[4], 8), _fixed(packed[5], 8, signed=True), strict=True))
+        kinds = [types[place] for place in _varints(packed[3])]
+        rests = list(zip(kinds, _varints(packed[4]), _times(packed[5]), strict=True))
     except (IndexError, ValueError):
         raise WireError("columns that do not fit together") from None
     listed = names.split("\n")
@@ -128,13 +128,25 @@ def list_answer(data: bytes) -> tuple[list[str], list[tuple[str, int, int]], str
     return listed, rests, token
 
 
-def _fixed(data: bytes, size: int, *, signed: bool = False) -> list[int]:
-    """Integers of `size` octets each, low ones first. Raises ValueError for a part of one."""
-    if len(data) % size:
+def _varints(data: bytes) -> list[int]:
+    """Packed integers."""
+    if data.isascii():  # each is its own octet
+        return list(data)
+    found = []
+    at = 0
+    while at < len(data):
+        value, at = _read_varint(data, at)
+        found.append(value)
+    return found
+
+
+def _times(data: bytes) -> list[int]:
+    """Packed sfixed64. Raises ValueError for a part of one."""
+    if len(data) % 8:
         raise ValueError
     if sys.byteorder == "little":
-        return memoryview(data).cast("I" if size == 4 else "q" if signed else "Q").tolist()
-    return [int.from_bytes(data[at : at + size], "little", signed=signed) for at in range(0, len(data), size)]
+        return memoryview(data).cast("q").tolist()
+    return [int.from_bytes(data[at : at + 8], "little", signed=True) for at in range(0, len(data), 8)]
 
 
 def batch_put_answer(data: bytes) -> int:

@@ -1,7 +1,7 @@
-"""The credential helpers' requests and answers as bytes, beside those of `requests` and `answers`."""
+"""The credential helpers' requests and answers as bytes, beside those of `unary` and `answers`."""
 
 from keybaton_hot.answers import blob, fields, text
-from keybaton_hot.requests import GET_ITEM, PUT_ITEM, SECRET, bytes_field, message_field, number_field
+from keybaton_hot.unary import GET_ITEM, PUT_ITEM, SECRET, bytes_field, message_field, number_field
 
 __all__ = [
     "DELETE_ITEM",

@@ -5,7 +5,7 @@ import posix
 from keybaton_client.problem import ClientError
 from keybaton_hot import WRITE_SECONDS, agent, call, parsed, write
 from keybaton_hot.answers import batch_put_answer
-from keybaton_hot.requests import BATCH_PUT, CREATE, batch_put_request
+from keybaton_hot.unary import BATCH_PUT, CREATE, batch_put_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,13 +1,16 @@
 """`keybaton secrets list` in its plain form: for a pipe, a terminal or as JSON, printed as `commands.secrets` does."""
 
-import posix
 import sys
 import time
 
-from keybaton_hot import READ_SECONDS, agent, answer, parsed, write
+from keybaton_hot import READ_SECONDS, answer, write
+from keybaton_hot.unary import LIST_ITEMS, list_request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from keybaton_hot.unary import Channel
 
 HEAD = ("NAME", "TYPE", "CHANGED")
-_PAGE = 1000
 _YEAR_10000_MS = 253_402_300_800_000
 
 _Rest = tuple[str, int, int]  # type, version, time of change
@@ -18,41 +21,26 @@ def name_order(name: str) -> tuple[str, str]:
     return name.casefold(), name
 
 
-def list_secrets(arguments: list[str]) -> int | None:
-    """Fetches every page and prints names, types and times; None for options, names or places that click has to serve."""
-    options = parsed(arguments, flags=("--json",))
-    if options is None or options[""]:
-        return None
-    in_table = "--json" not in options and posix.isatty(1)
-    if in_table and sys.stdout.encoding != "utf-8":
-        return None
-    channel = agent(options.get("--socket"))
-    from keybaton_hot.requests import LIST_ITEMS, list_request
+def show(channel: "Channel", *, json: bool, in_table: bool) -> int | None:
+    """Prints names, types and times of every page; the first one has been asked for. None for what click has to print."""
+    from keybaton_hot.answers import list_answer
 
-    names: list[str] = []
-    rests: list[_Rest] = []  # what was imported together has one
-    token = ""
-    while True:
-        channel.send(LIST_ITEMS, list_request(_PAGE, token), READ_SECONDS)
-        from keybaton_hot.answers import list_answer
-
+    names, rests, token = answer(channel, list_answer)
+    in_pages = bool(token)  # each of them sorted
+    while token:
+        channel.send(LIST_ITEMS, list_request(token), READ_SECONDS)
         page, details, token = answer(channel, list_answer)
         names += page
         rests += details
-        if not token:
-            break
     channel.close()
-    pairs = list(zip(names, rests, strict=True))
-    together = "".join(names)
-    if together == together.casefold():
-        pairs.sort()  # the same order as below, without asking anything of each name
-    else:
-        pairs.sort(key=lambda pair: name_order(pair[0]))
     # Names that have to be cleaned for a reader, or times out of a calendar, are for the complete code.
-    if not pairs or not together.isprintable():
+    if not names or not "".join(names).isprintable():
         return None
     if not all(kind.isprintable() and 0 < changed < _YEAR_10000_MS for kind, _, changed in set(rests)):
         return None
+    pairs = list(zip(names, rests, strict=True))
+    if in_pages:
+        pairs.sort(key=lambda pair: name_order(pair[0]))
     if in_table:
         from keybaton_cli import output
 
@@ -60,7 +48,7 @@ def list_secrets(arguments: list[str]) -> int | None:
         output.table(HEAD, shown)
         sys.stdout.flush()
     else:
-        write(_document(pairs) if "--json" in options else _lines(pairs))
+        write(_document(pairs) if json else _lines(pairs))
     return 0
 
 

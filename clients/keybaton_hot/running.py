@@ -7,6 +7,7 @@ Options that need more, and files with something wrong in them, are for the comp
 import posix
 
 from keybaton_hot import agent, answer
+from keybaton_hot.unary import GET_ENVIRONMENT, environment_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ def fetched(vault: str, environment: str, socket: str) -> dict[bytes, bytes]:
 
 def _asked(vault: str, environment: str, socket: str) -> "Channel":
     channel = agent([socket] if socket else None, b"run")
-    from keybaton_hot.requests import GET_ENVIRONMENT, environment_request
-
     channel.send(GET_ENVIRONMENT, environment_request(vault, environment), ANSWER_SECONDS)
     return channel
 

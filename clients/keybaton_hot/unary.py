@@ -2,7 +2,11 @@
 
 One connection, one call at a time: HTTP/2 (RFC 9113) by hand, within both flow-control windows, with a deadline on every
 wait. Whatever the other side sends, a call ends with the answer or with a ClientError; after an error the channel is closed.
-Streams, TLS and compression are left to `grpcio`; what comes back to `incoming`, which is loaded while the agent works.
+Streams, TLS and compression are left to `grpcio`.
+
+Here is all that a request needs, its message included, field by field as proto/keybaton_api/agent/v1/*.proto numbers them:
+another module would cost more than what is in it. What comes back is left to `incoming` and `answers`, which are loaded while
+the agent works.
 """
 
 import _socket
@@ -12,12 +16,26 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from keybaton_hot.incoming import Incoming
 
 FRAME_MAX = 16_384  # SETTINGS_MAX_FRAME_SIZE of both sides, never raised here
 WINDOW = 65_535  # of the connection and of a stream, unless a side says otherwise (RFC 9113, section 6.9.2)
 _RECEIVE_WINDOW = 8 * 1024 * 1024  # over the largest message: an answer never waits for a window update
 _TIMEOUT_MAX_MS = 99_999_999  # grpc-timeout has eight digits
+
+GET_ITEM = "/keybaton_api.agent.v1.VaultService/GetItem"
+LIST_ITEMS = "/keybaton_api.agent.v1.VaultService/ListItems"
+BATCH_PUT = "/keybaton_api.agent.v1.VaultService/BatchPut"
+PUT_ITEM = "/keybaton_api.agent.v1.VaultService/PutItem"
+GET_ENVIRONMENT = "/keybaton_api.agent.v1.EnvService/GetEnvironment"
+
+SECRET = 1  # ITEM_KIND_SECRET
+CREATE = 1  # PUT_MODE_CREATE
+_PAGE_MAX = 1000
+
+_LENGTH_PREFIXED = 2  # the wire type
 
 DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE = 0, 1, 3, 4, 8
 END_STREAM, END_HEADERS = 0x1, 0x4
@@ -174,3 +192,70 @@ def connect(path: str, timeout: float, client: bytes = b"") -> Channel:
         connection.close()
         raise
     return Channel(connection, client)
+
+
+def varint(value: int) -> bytes:
+    """A base-128 integer, 0 <= value < 2**64."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def number_field(number: int, value: int) -> bytes:
+    """An unsigned or enum field; nothing for 0, which is the default."""
+    return varint(number << 3) + varint(value) if value else b""
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """A string or bytes field; nothing for an empty one, which is the default."""
+    return message_field(number, value) if value else b""
+
+
+def message_field(number: int, value: bytes) -> bytes:
+    """A message field, present even when it is empty."""
+    key, size = number << 3 | _LENGTH_PREFIXED, len(value)
+    if key | size <= 0x7F:  # nearly all
+        return b"%c%c%b" % (key, size, value)
+    return varint(key) + varint(size) + value
+
+
+def _reference(kind: int, name: str) -> bytes:
+    return number_field(1, kind) + bytes_field(2, name.encode())
+
+
+def get_request(name: str, field: str) -> bytes:
+    """GetItemRequest for the bare value of one field of a secret; an empty `field` means its only one."""
+    return message_field(1, _reference(SECRET, name)) + bytes_field(2, field.encode()) + b"\x18\x01"
+
+
+def list_request(page_token: str = "", prefix: str = "") -> bytes:
+    """ListItemsRequest for a page, as large as there are, of the columns of secrets whose names begin with `prefix`."""
+    chosen = number_field(1, SECRET) + bytes_field(4, prefix.encode())
+    return chosen + number_field(5, _PAGE_MAX) + bytes_field(6, page_token.encode()) + b"\x38\x01"
+
+
+def put_request(name: str, kind: str, values: "Mapping[str, bytes]", mode: int) -> bytes:
+    """PutItemRequest for a secret of type `kind` with these fields."""
+    return message_field(1, _secret(name, kind, values)) + number_field(2, mode)
+
+
+def batch_put_request(secrets: "list[tuple[str, str, Mapping[str, bytes]]]", mode: int) -> bytes:
+    """BatchPutRequest for secrets, each as (name, type, fields)."""
+    items = [message_field(1, _secret(name, kind, values)) for name, kind, values in secrets]
+    return b"".join(items) + number_field(2, mode)
+
+
+def _secret(name: str, kind: str, values: "Mapping[str, bytes]") -> bytes:
+    """An Item with a Secret in it."""
+    body = bytes_field(1, kind.encode())
+    for key, value in values.items():
+        body += message_field(2, bytes_field(1, key.encode()) + bytes_field(2, value))
+    return message_field(1, _reference(SECRET, name)) + message_field(5, body)
+
+
+def environment_request(project: str, environment: str) -> bytes:
+    """GetEnvironmentRequest."""
+    return bytes_field(1, project.encode()) + bytes_field(2, environment.encode())

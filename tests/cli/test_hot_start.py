@@ -30,7 +30,7 @@ _INTERPRETER = {
 }
 _HOT = {
     *("_socket", "gc", "keybaton_hot", "keybaton_hot.unary"),
-    *("keybaton_hot.requests", "keybaton_hot.incoming", "keybaton_hot.answers"),
+    *("keybaton_hot.incoming", "keybaton_hot.answers"),
 }
 
 

@@ -172,7 +172,6 @@ def test_run_loads_nothing_but_what_it_needs(place: Place) -> None:
         "keybaton_hot.running",
         "keybaton_hot.answers",
         "keybaton_hot.incoming",
-        "keybaton_hot.requests",
         "keybaton_hot.unary",
     }
 

@@ -18,8 +18,7 @@ import pytest
 from keybaton_api.agent.v1 import agent_pb2, common_pb2, share_pb2
 from keybaton_client.client import Client
 from keybaton_client.problem import ClientError
-from keybaton_hot.requests import GET_ENVIRONMENT, GET_ITEM, LIST_ITEMS
-from keybaton_hot.unary import connect
+from keybaton_hot.unary import GET_ENVIRONMENT, GET_ITEM, LIST_ITEMS, connect
 from keybaton_testing.device import Device
 from keybaton_testing.processes import process_exists, wait_until
 from keybaton_testing.program import keybaton

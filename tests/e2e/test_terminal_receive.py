@@ -142,6 +142,28 @@ def test_what_changed_during_a_question_is_not_shown_after_it(desk: Desk) -> Non
     assert desk.terminal.exit_code() == 130
 
 
+def test_what_crossed_the_answer_on_its_way_is_not_shown_either(desk: Desk) -> None:
+    """A new address that the agent told of while the code was being typed, and that is read after it was sent."""
+    desk.offers()
+    reviewed = desk.agent.on_code
+    later: list[threading.Timer] = []
+
+    def crossed(agent: FakeAgent, code: str) -> None:
+        del agent.session.addresses[:]
+        agent.become("CODE_NEEDED", needs_code=True, addresses=["192.0.2.7:40124"])
+        agent.session.needs_code = False
+        later.append(threading.Timer(0.5, reviewed, (agent, code)))
+        later[0].start()
+
+    desk.agent.on_code = crossed
+    desk.keybaton("dbs receive")
+    desk.answer("Code shown on the other device:", typed=CODE)
+    screen = desk.answer("Save it?", "C-c")
+    assert screen.count("can be reached at") == 1
+    assert desk.terminal.exit_code() == 130
+    later[0].join()
+
+
 def test_what_is_wrong_with_an_answer_stands_below_the_question(desk: Desk) -> None:
     """Not at the bottom of a large window."""
     desk.keybaton("dbs receive")

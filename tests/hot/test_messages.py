@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_hot import answers, requests
+from keybaton_hot import answers
+from keybaton_hot import unary as requests
 
 names = st.text(max_size=300)
 numbers = st.one_of(st.integers(0, 300), st.integers(0, 2**64 - 1))

@@ -11,8 +11,7 @@ from keybaton_hot.credential_messages import (
     secret_answer,
     secret_request,
 )
-from keybaton_hot.requests import LIST_ITEMS, list_request, put_request
-from keybaton_hot.unary import Channel, connect
+from keybaton_hot.unary import LIST_ITEMS, Channel, connect, list_request, put_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ READ_SECONDS = 0.9  # an agent that hangs must not hold up whoever asked
 WRITE_SECONDS = 5.0  # a write that is given up may still happen: rather wait for a slow disk
 _CONNECT_SECONDS = 0.5
 _UPSERT = 3  # PUT_MODE_UPSERT
-_PAGE = 1000
 _NAME_MAX_BYTES = 256  # as the agent's
 
 
@@ -72,7 +70,7 @@ class Vault:
         found: list[str] = []
         token = ""
         while True:
-            request = list_request(_PAGE, token, prefix)
+            request = list_request(token, prefix)
             page, rests, token = self._call(LIST_ITEMS, request, list_answer, READ_SECONDS)
             found += [name for name, (kind, _, _) in zip(page, rests, strict=True) if kind == "login"]
             if not token:

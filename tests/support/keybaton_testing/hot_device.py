@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_hot.requests import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
+from keybaton_hot.unary import BATCH_PUT, GET_ITEM, LIST_ITEMS, PUT_ITEM
 from keybaton_testing.grpc_server import Handler, serving, short_folder
 from keybaton_testing.item_columns import item_columns
 from keybaton_testing.trampoline import SECONDS, starting

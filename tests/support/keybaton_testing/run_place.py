@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from keybaton_api.agent.v1 import env_pb2
-from keybaton_hot.requests import GET_ENVIRONMENT
+from keybaton_hot.unary import GET_ENVIRONMENT
 from keybaton_testing.grpc_server import serving, short_folder
 from keybaton_testing.trampoline import SECONDS, starting
 from keybatond.errors import KeybatonError, Reason

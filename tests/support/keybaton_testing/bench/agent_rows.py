@@ -12,8 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from keybaton_hot.requests import GET_ITEM, get_request
-from keybaton_hot.unary import connect
+from keybaton_hot.unary import GET_ITEM, connect, get_request
 from keybaton_testing.bench.measure import Row, cpu_seconds, interleaved, milliseconds, resident_kib, timed
 from keybaton_testing.bench.setting import Setting, device_with, name, unlocked
 from keybaton_testing.device import Device

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 
-from keybaton_hot.requests import PUT_ITEM, put_request
-from keybaton_hot.unary import connect
+from keybaton_hot.unary import PUT_ITEM, connect, put_request
 from keybaton_testing.bench.competitors import Pass, keyring_set
 from keybaton_testing.bench.measure import Row, interleaved, milliseconds, timed
 from keybaton_testing.bench.setting import BATCH, VALUE, Setting, device_with, name
