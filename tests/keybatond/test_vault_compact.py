@@ -192,6 +192,19 @@ class TestWhatIsLeft:
         assert numbers(vault) == [20]
         assert await vault.check(no_progress) == []
 
+    async def test_a_lock_in_between_waits_for_it(self, vault: VaultService) -> None:
+        """Whatever had begun is done with the keys that it began with; the vault is sound when it is opened again."""
+        for number in range(20):
+            await vault.put(secret("a", str(number)), PutMode.UPSERT)
+        compacting = asyncio.create_task(vault.compact(Rule(), no_progress, dry_run=False))
+        await asyncio.sleep(0.001)
+        vault.close()
+        await vault.wiped()
+        assert (await compacting).versions == 19
+        await vault.open(key())
+        assert numbers(vault) == [20]
+        assert await vault.check(no_progress) == []
+
     async def test_a_locked_vault_forgets_nothing(self, vault: VaultService) -> None:
         """Neither does it say what it would forget."""
         vault.close()
