@@ -9,6 +9,7 @@ import pytest
 
 from keybaton_core.items import DatabaseBody
 from keybaton_core.payload import DatabasePart, Payload
+from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.fake_controls import FakeReceiveControl
 from keybaton_testing.photosphere_lab import (
     CODE,
@@ -19,7 +20,8 @@ from keybaton_testing.photosphere_lab import (
 )
 from keybaton_testing.photosphere_lab import PhotosphereLab as Lab
 from keybatond.errors import ShareFailed, ShareReason
-from keybatond.network_ports import Address, Reply
+from keybatond.network_ports import Address, Reply, RequestHead
+from keybatond.services.photosphere_receive import BODY_MAX_BYTES, SUCCESS, _Desk
 from keybatond.services.share_session import Ending, State
 
 
@@ -310,3 +312,20 @@ def test_cancelling_a_receiver_under_review_tells_the_sender(lab: Lab) -> None:
         return (await posting).status
 
     assert lab.run(main) == 500
+
+
+async def test_of_two_payloads_that_arrive_at_once_the_second_is_turned_away() -> None:
+    """Both had begun before either was there; the first is what the person looks at."""
+    desk = _Desk(FakeReceiveControl(CODE), FakeClock())
+    desk.open(CODE)
+    heads = [
+        RequestHead("POST", "/share-payload", None, number, Address(f"10.0.0.{number}", 1), None) for number in (1, 2)
+    ]
+    assert [desk.body_limit(head) for head in heads] == [BODY_MAX_BYTES] * 2
+    first = asyncio.ensure_future(desk.respond(heads[0], share_body()))
+    _, sender = await desk.wait_payload()
+    second = await desk.respond(heads[1], share_body())
+    assert (second.status, second.body) == TOO_MANY
+    assert sender.startswith("10.0.0.1")
+    desk.settle(SUCCESS)
+    assert (await first).status == 200

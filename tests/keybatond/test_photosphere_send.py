@@ -8,8 +8,10 @@ import json
 
 import pytest
 
+from keybaton_core.photosphere_wire import format_share
 from keybaton_testing.fake_controls import FakeSendControl
 from keybaton_testing.photosphere_lab import (
+    CODE,
     HASH,
     ScriptedReceiver,
     announce,
@@ -20,6 +22,7 @@ from keybaton_testing.photosphere_lab import (
 from keybaton_testing.photosphere_lab import PhotosphereLab as Lab
 from keybatond.errors import ShareFailed, ShareReason
 from keybatond.network_ports import Response
+from keybatond.services import photosphere_send
 from keybatond.services.share_session import Ending, State
 
 
@@ -44,6 +47,19 @@ def test_a_database_goes_from_one_keybaton_to_another(lab: Lab) -> None:
     assert lab.send_control.states == [State.SEEKING, State.CONNECTED, State.AUTHENTICATED, State.DELIVERED]
     assert lab.receive_control.peer_address is not None and lab.receive_control.peer_address.startswith("10.0.0.1")
     assert (lab.send_control.peer_address or "").startswith("10.0.0.2:")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_is_longer_than_a_receiver_reads_is_not_sent(lab: Lab, monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+    """The limit itself is."""
+    monkeypatch.setattr(photosphere_send, "BODY_MAX_BYTES", len(format_share(CODE, payload())) - more)
+    receiver = ScriptedReceiver()
+    ended = lab.run(lambda: send_to(lab, (lab.right, receiver)))
+    if more:
+        assert reason_of(ended) is ShareReason.PAYLOAD_TOO_LARGE  # type: ignore[arg-type]
+        assert receiver.asked == []
+    else:
+        assert isinstance(ended, Ending)
 
 
 # --- the sender against scripted receivers ------------------------------------------------------------------------------

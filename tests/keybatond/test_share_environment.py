@@ -248,3 +248,6 @@ async def test_an_environment_does_not_grow_over_its_limit(world: World, monkeyp
     await put(world.vault, "staging", X="1", Y="2")
     session = await world.in_review(PAYLOAD)
     assert await refusal_of(world.shares.review(ReviewDecision(session.id, True))) is Reason.INVALID_ARGUMENT
+    monkeypatch.setattr(share_environment, "VARIABLES_MAX", 5)
+    await world.shares.review(ReviewDecision(session.id, True))
+    assert set(stored(world.vault)) == {"A", "B", "C", "X", "Y"}

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from keybaton_core.items import DatabaseBody, Item, ItemKind, ItemRef, SecretBody
-from keybaton_core.payload import DatabasePart, Payload, SecretPart
+from keybaton_core.payload import BUNDLE_MAX_SECRETS, DatabasePart, Payload, SecretPart
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_vault import FakeVault
 from keybatond.errors import KeybatonError, Reason
+from keybatond.services import share_outgoing
 from keybatond.services.share_offer import offer_alone, offer_beside
 from keybatond.services.share_outgoing import build_payload
 from keybatond.services.share_view import StartSend
@@ -159,4 +160,17 @@ def test_more_than_a_share_carries_is_too_large(vault: FakeVault) -> None:
     asyncio.run(vault.apply([Change(item, PutMode.CREATE) for item in items]))
     with pytest.raises(KeybatonError) as refused:
         build_payload(StartSend(tuple(item.ref for item in items)), vault)
+    assert refused.value.reason is Reason.TOO_LARGE
+
+
+def test_what_a_share_just_carries_is_built(vault: FakeVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many secrets and as many bytes as the limits say."""
+    items = [Item(secret_ref(f"n{number}"), key("xy")) for number in range(BUNDLE_MAX_SECRETS)]
+    asyncio.run(vault.apply([Change(item, PutMode.CREATE) for item in items]))
+    start = StartSend(tuple(item.ref for item in items))
+    monkeypatch.setattr(share_outgoing, "PAYLOAD_MAX_BYTES", 2 * BUNDLE_MAX_SECRETS)
+    assert len(build_payload(start, vault).secrets) == BUNDLE_MAX_SECRETS
+    monkeypatch.setattr(share_outgoing, "PAYLOAD_MAX_BYTES", 2 * BUNDLE_MAX_SECRETS - 1)
+    with pytest.raises(KeybatonError) as refused:
+        build_payload(start, vault)
     assert refused.value.reason is Reason.TOO_LARGE

@@ -207,6 +207,15 @@ def test_two_parts_cannot_stand_under_one_name() -> None:
         assert refused.value.data["problem"] == "twice"
 
 
+def test_a_part_that_is_here_already_is_not_lost_under_another_one() -> None:
+    """The same secret stands here, but what was chosen for the part before would overwrite it."""
+    parts = (SecretPart("0", "a", body("plain", "1")), SecretPart("1", "b", body("plain", "old")))
+    told = SecretDecision("0", True, REPLACE, "b")
+    with pytest.raises(KeybatonError) as refused:
+        plan(ReviewDecision("s", True, secrets=(told,)), Payload(None, parts), vault_of(secret("b")))
+    assert refused.value.data["problem"] == "twice"
+
+
 def test_a_part_may_take_the_name_of_one_that_is_left_out() -> None:
     """What is not imported takes no name."""
     decision = ReviewDecision(

@@ -211,6 +211,30 @@ async def test_a_watcher_sees_every_state_once_and_the_end(world: World) -> None
     assert (seen[-1].candidates, seen[-1].peer_name, seen[-1].conflict) == (2, "desk", "reused")
 
 
+async def test_a_watcher_is_not_told_again_what_it_was_told(world: World) -> None:
+    """What a driver shows twice is one change."""
+    controls: list[SendControl] = []
+
+    async def keeping(job: SendJob, control: SendControl) -> Ending:
+        controls.append(control)
+        return await forever(job, control)
+
+    world.sending.script = keeping
+    session = world.shares.start_send(StartSend((SECRET,)))
+    watching = world.shares.watch(session.id)
+    await anext(watching)
+    await world.settle()
+    controls[0].show_candidates(1)
+    assert (await anext(watching)).candidates == 1
+    following = asyncio.ensure_future(anext(watching))
+    await world.settle()
+    controls[0].show_candidates(1)
+    await world.settle()
+    assert not following.done()
+    controls[0].show_candidates(2)
+    assert (await following).candidates == 2
+
+
 async def test_a_slow_watcher_holds_little_and_still_gets_the_end(world: World) -> None:
     """A thousand changes wait as at most 32 snapshots."""
 
