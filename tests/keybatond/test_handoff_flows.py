@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from keybaton_core.handoff_messages import END_PATH
 from keybaton_core.items import SecretBody
 from keybaton_core.payload import Payload, SecretPart
 from keybaton_core.secret import SecretBytes
 from keybaton_testing.fake_clock import simulate
 from keybaton_testing.fake_controls import FakeReceiveControl, FakeSendControl
+from keybaton_testing.fake_network import FakeConnection
 from keybaton_testing.handoff_pair import CODE, Device, Lan, one_secret, outcome_of, reason
 from keybatond.errors import ShareFailed, ShareReason
+from keybatond.network_ports import Reply
 from keybatond.services.share_session import Ending, ReceiveJob, SendJob, State
 
 SAVED = Ending(State.SAVED)
@@ -58,11 +62,22 @@ def test_a_mistyped_code_can_be_typed_again_under_a_new_certificate(lan: Lan) ->
     assert (lan.sender.guesses_left, lan.receiver.guesses_left) == (2, 3 - 1)
 
 
-def test_three_mistyped_codes_end_both(lan: Lan) -> None:
-    """Both say that the guesses are used up."""
+def test_three_mistyped_codes_end_both(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both say that the guesses are used up, and the sender tells the receiver of each."""
     lan.receiver = FakeReceiveControl("1", "2", "3", CODE, known=False)
+    said: list[int] = []
+    request = FakeConnection.request
+
+    async def noting(self: FakeConnection, method: str, path: str, body: bytes | None, **more: Any) -> Reply:
+        reply = await request(self, method, path, body, **more)
+        if path == END_PATH:
+            said.append(reply.status)
+        return reply
+
+    monkeypatch.setattr(FakeConnection, "request", noting)
     sent, received = lan.run()
     assert (reason(sent), reason(received)) == ("guesses-used-up", "guesses-used-up")
+    assert said == [200, 200, 200]  # the last one too, though the session has ended with it
     assert lan.receiver.payload is None
 
 

@@ -124,6 +124,22 @@ async def test_a_send_out_of_bounds_is_refused(world: World, start: StartSend) -
     assert world.shares.sessions() == []
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        StartSend((SECRET,), digits=4),
+        StartSend((SECRET,), digits=8),
+        StartSend((SECRET,), timeout_seconds=600),
+        StartSend((SECRET,), to="host:65535"),
+    ],
+)
+async def test_a_send_at_the_bounds_is_taken(world: World, start: StartSend) -> None:
+    """Codes of four and of eight digits, ten minutes, the last port."""
+    session = world.shares.start_send(start)
+    assert len(session.code) == (start.digits or 4)
+    assert session.deadline_at_ms == world.clock.now_ms() + (start.timeout_seconds or 60) * 1000
+
+
 async def test_several_sends_and_one_receiver(world: World) -> None:
     """A second receiver is BUSY until the first has ended."""
     for _ in range(32):
