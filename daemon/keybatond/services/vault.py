@@ -129,9 +129,13 @@ class VaultService(WholeVault):
             while rows := reader.listed(group, last, PAGE_MAX):
                 names += [sealer.open_listed(row) for row in rows]
                 first, last = first or rows[0].seq, rows[-1].seq
-        if reader.misgrouped(group, first, last):
-            raise KeybatonError(Reason.VAULT_DAMAGED, problem="index")
+        self._grouped(group, first, last)
         return names
+
+    def _grouped(self, group: bytes, first: int, last: int) -> None:
+        """VAULT_DAMAGED where the file hides an item of the group, before the `first` that was found or behind the `last`."""
+        if self._store.reader().misgrouped(group, first, last):
+            raise KeybatonError(Reason.VAULT_DAMAGED, problem="index")
 
     def list(
         self,
@@ -142,7 +146,7 @@ class VaultService(WholeVault):
         page_size: int = 0,
         page_token: str = "",
     ) -> tuple[Listed, str]:
-        """Names in the order of their making, and the token of the next page, empty at the end.
+        """Names in the order of their making, and the token of the next page, empty at the end. VAULT_DAMAGED as `group`.
 
         A page may be short, even empty, with more to come. Items made meanwhile come at the end; none is shown twice.
         """
@@ -153,7 +157,10 @@ class VaultService(WholeVault):
         if kind is not None and (vault or kind is not ItemKind.ENV_VARIABLE):
             group = sealer.group(kind, vault)
         plain_list = not prefix and not environment and (group is not None or (kind is None and not vault))
-        rows = self._store.reader().listed(group, after, size + 1 if plain_list else SCAN_MAX + 1)
+        reader = self._store.reader()
+        rows = reader.listed(group, after, size + 1 if plain_list else SCAN_MAX + 1)
+        if group is not None:
+            self._grouped(group, rows[0].seq if rows else after, rows[-1].seq if rows else after)
         more = len(rows) > (size if plain_list else SCAN_MAX)
         page: list[ItemSummary] = []
         with opening():
