@@ -217,7 +217,7 @@ def test_a_variable_or_a_version_that_is_not_there_is_told_as_such(project: Proj
     for command in ("undo", "history"):
         unknown = project.keybaton("env", command, "AA", ok=False)
         assert unknown.returncode == 5
-        assert unknown.stderr.startswith("error: There is no variable AA; the nearest is A.\n")
+        assert unknown.stderr.startswith("error: There is no variable AA in default; the nearest is A.\n")
         assert "no environment nope" in project.keybaton("env", command, "A", "--env", "nope", ok=False).stderr
     for version, words in (((), "version before this one"), (("--version", "7"), "version 7 to bring back")):
         none = project.keybaton("env", "undo", "A", *version, ok=False)

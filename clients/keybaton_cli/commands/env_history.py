@@ -75,7 +75,7 @@ def _versions(where: Place, name: str) -> list[vault_pb2.ItemVersion]:
     except ClientError as error:
         if error.reason != "NOT_FOUND":
             raise
-        raise unknown(name, where.values()) from None
+        raise unknown(name, where.environment, where.values()) from None
 
 
 def _ref(where: Place, name: str) -> common_pb2.ItemRef:

@@ -52,7 +52,7 @@ def send_environment(
     present = {variable.name: variable for variable in where.variables()}
     for name in names:
         if name not in present:
-            raise unknown(name, present)
+            raise unknown(name, where.environment, present)
     if not present:
         raise Failure("NOT_FOUND", f"{where.environment} has no variables yet.", "`keybaton env set` stores one.")
     output.warn(SENDING_WARNING)

@@ -153,7 +153,7 @@ def get(app: App, name: str, environment: str | None) -> None:
     where = place(app, environment)
     values = {variable.name: variable for variable in where.variables()}
     if name not in values:
-        raise unknown(name, values)
+        raise unknown(name, where.environment, values)
     if app.json:
         found = values[name]
         output.document(
@@ -164,10 +164,10 @@ def get(app: App, name: str, environment: str | None) -> None:
     sys.stdout.buffer.write(values[name].value + b"\n")
 
 
-def unknown(name: str, names: Mapping[str, object]) -> Failure:
+def unknown(name: str, environment: str, names: Mapping[str, object]) -> Failure:
     """There is no such variable; the nearest name is told."""
-    text = f"There is no variable {name}{missing.nearest(name, names)}."
-    return Failure("VARIABLE_NOT_FOUND", text, "`keybaton env list` shows the names.")
+    text = f"There is no variable {name} in {environment}{missing.nearest(name, names)}."
+    return Failure("VARIABLE_NOT_FOUND", text, f"`keybaton env list --env {environment}` shows the names.")
 
 
 @command("list", examples=("keybaton env list", "keybaton env list --env staging --reveal"))
@@ -246,7 +246,7 @@ def copy(app: App, source: str, target: str, names: Sequence[str], create: bool,
     there = where.values(where.project.environment(source))
     for name in names:
         if name not in there:
-            raise unknown(name, there)
+            raise unknown(name, where.project.environment(source), there)
     chosen = {name: there[name] for name in (names or there)}
     if not replace and not (create and where.environment not in {e.name for e in where.environments()}):
         with creatable():
