@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
 import pytest
 
-from keybaton_cli.project import file, schema
+from keybaton_cli.project import file, matching, schema
 from keybaton_cli.project.matching import matched
 
 VAULT = "0123456789abcdef0123456789abcdef"
@@ -71,6 +72,20 @@ def test_the_clock_of_a_pattern_runs_whatever_was_inherited() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         signal.signal(signal.SIGPROF, before[0])
         signal.signal(signal.SIGCHLD, before[1])
+
+
+def test_a_child_that_does_not_run_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It uses none of the processor's time, so that the clock has to end it; nothing of it stays."""
+    forked: list[int] = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: forked.append(fork()) or forked[0])
+    monkeypatch.setattr(matching, "CLOCK_SECONDS", 0.1)
+    monkeypatch.setattr(matching, "_answer", lambda _writer, _pairs: os.kill(os.getpid(), signal.SIGSTOP))
+    begun = time.monotonic()
+    assert matched([("a", "a")]) == []
+    assert time.monotonic() - begun < SECONDS
+    with pytest.raises(ChildProcessError):
+        os.waitpid(forked[0], os.WNOHANG)
 
 
 def test_the_finding_names_the_slow_pattern_and_what_was_not_looked_at() -> None:

@@ -9,11 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import signal
+import time
 from collections.abc import Sequence
 
 CPU_SECONDS = 0.3
 """For all pairs of one call; usual ones take microseconds. Of the processor's time: a busy machine refuses nothing."""
+
+CLOCK_SECONDS = 10.0
+"""For a child that does not even run: one that is stopped, or forked beside threads at a bad moment."""
 
 _CHUNK = 65_536
 _YES, _NO = b"y", b"n"
@@ -32,7 +37,14 @@ def matched(pairs: Sequence[tuple[str, str | None]]) -> list[bool | str]:
         _answer(writer, pairs)
     os.close(writer)
     answered = b""
-    while read := os.read(reader, _CHUNK):
+    deadline = time.monotonic() + CLOCK_SECONDS
+    while True:
+        if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            os.kill(child, signal.SIGKILL)
+            break
+        read = os.read(reader, _CHUNK)
+        if not read:
+            break
         answered += read
     os.close(reader)
     with contextlib.suppress(
