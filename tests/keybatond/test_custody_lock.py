@@ -115,6 +115,18 @@ async def _slow_machine() -> tuple[Machine, SlowKeystore]:
     return later, slow
 
 
+async def _rekeying_machine() -> tuple[Machine, SlowKeystore, asyncio.Task[None]]:
+    """Open, in the middle of a rekey that goes on when the keystore does."""
+    machine, slow = await _slow_machine()
+    slow.go.set()
+    await machine.custody.unlock()
+    slow.go.clear()
+    slow.asked.clear()
+    rekeying = asyncio.create_task(machine.custody.rekey(None, None, no_progress))
+    await slow.asked.wait()
+    return machine, slow, rekeying
+
+
 async def test_a_lock_ends_an_unlock_that_waits_for_its_keystore() -> None:
     """Suspend while a keychain asks a person: the lock wins at once, the unlock says VAULT_LOCKED, the vault stays closed."""
     machine, slow = await _slow_machine()
@@ -146,13 +158,7 @@ def test_a_change_that_takes_too_long_makes_the_next_one_busy_and_a_lock_follows
     """BUSY after 10 s instead of waiting for ever; the lock that was refused is made up for when the change ends."""
 
     async def run() -> None:
-        machine, slow = await _slow_machine()
-        slow.go.set()
-        await machine.custody.unlock()
-        slow.go.clear()
-        slow.asked.clear()
-        rekeying = asyncio.create_task(machine.custody.rekey(None, None, no_progress))
-        await slow.asked.wait()
+        machine, slow, rekeying = await _rekeying_machine()
         assert await refused(machine.custody.backup("/b", WORDS, no_progress)) is Reason.BUSY
         assert await refused(machine.custody.lock()) is Reason.BUSY
         slow.go.set()
@@ -168,13 +174,7 @@ def test_the_end_waits_for_a_change_that_runs_but_not_for_ever(ends: bool) -> No
     """The keys are there until the change has ended, or for 10 s; either way the next agent opens the vault."""
 
     async def run() -> None:
-        machine, slow = await _slow_machine()
-        slow.go.set()
-        await machine.custody.unlock()
-        slow.go.clear()
-        slow.asked.clear()
-        rekeying = asyncio.create_task(machine.custody.rekey(None, None, no_progress))
-        await slow.asked.wait()
+        machine, slow, rekeying = await _rekeying_machine()
         closing = asyncio.create_task(machine.custody.close())
         await asyncio.sleep(WAIT_SECONDS - 1)
         assert machine.vault.is_open
@@ -193,13 +193,7 @@ def test_the_end_waits_for_a_change_that_runs_but_not_for_ever(ends: bool) -> No
 
 async def test_a_change_goes_on_when_its_caller_leaves() -> None:
     """A client that hangs up during a rekey does not leave it to chance which key the vault needs."""
-    machine, slow = await _slow_machine()
-    slow.go.set()
-    await machine.custody.unlock()
-    slow.go.clear()
-    slow.asked.clear()
-    caller = asyncio.create_task(machine.custody.rekey(None, None, no_progress))
-    await slow.asked.wait()
+    machine, slow, caller = await _rekeying_machine()
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
     slow.go.set()
