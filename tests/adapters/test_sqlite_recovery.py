@@ -7,14 +7,18 @@ import itertools
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from keybaton_core.secret import SecretBytes
 from keybaton_testing.vaults import RECORD, content_hash, key, made_vault, no_progress, secret, value_of, vault_at
 from keybatond.adapters.sqlite_store import files
 from keybatond.adapters.sqlite_store.copies import Copies
 from keybatond.errors import KeybatonError, Reason
+from keybatond.ports import KeyRecord
 from keybatond.services.vault import PutMode, VaultService
 
 WRITES = 5
@@ -180,3 +184,30 @@ async def test_another_name_that_somebody_gave_the_file_stays(killed: Path) -> N
     await assert_whole(vault)
     await vault.shutdown()
     assert mine.exists()
+
+
+async def test_another_program_that_looks_into_the_file_and_leaves_takes_no_write_away(tmp_path: Path) -> None:
+    """A program of SQLite's that thinks itself the last one removes the log; what is written later must outlive a kill."""
+    living = tmp_path / "living" / "vault.db"
+    vault = await made_vault(living)
+    await vault.put(secret("n0", "value 0"), PutMode.CREATE)
+    assert await vault.check(no_progress) == []
+    with pytest.raises(KeybatonError):
+        await vault.restore(str(living), _no_key, RECORD, key(), no_progress, replace=True)
+    look = "import sqlite3, sys\nconnection = sqlite3.connect(sys.argv[1])\n"
+    look += "connection.execute('SELECT count(*) FROM item').fetchall()\nconnection.close()\n"
+    subprocess.run([sys.executable, "-c", look, living], check=True, timeout=30)
+    for number in range(1, WRITES):
+        await vault.put(secret(f"n{number}", f"value {number}"), PutMode.CREATE)
+    path = tmp_path / "keybaton" / "vault.db"
+    path.parent.mkdir(mode=0o700)
+    for part in (living, files.log_of(living)):
+        shutil.copy(part, path.with_name(part.name))
+    after = vault_at(path)
+    await assert_whole(after)
+    await after.shutdown()
+    await vault.shutdown()
+
+
+async def _no_key(_record: KeyRecord) -> SecretBytes:
+    raise AssertionError

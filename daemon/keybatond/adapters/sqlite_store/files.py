@@ -7,13 +7,11 @@ import errno
 import itertools
 import os
 import stat
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from keybatond.adapters.sqlite_store.failures import damaged, translate
-from keybatond.adapters.sqlite_store.schema import APPLICATION_ID, FORMAT, PAGE_BYTES
+from keybatond.adapters.sqlite_store.failures import translate
 from keybatond.errors import KeybatonError, Reason
 from keybatond.paths import FILE_MODE, FOLDER_MODE, OTHERS
 from keybatond.ports import Exposed
@@ -25,11 +23,6 @@ _KINDS: Final = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
 }
-_LOG_MODE: Final = 2  # header bytes 18 and 19 of a file in WAL mode
-
-# https://www.sqlite.org/fileformat.html, section 1.3
-_HEAD: Final = struct.Struct(">16sHBB8xI24xII4xI")
-_MAGIC: Final = b"SQLite format 3\0"
 
 
 def log_of(path: Path) -> Path:
@@ -96,32 +89,6 @@ def _close_to_others(path: Path) -> bool:
     except OSError:  # a read-only disk
         return False
     return True
-
-
-def check_head(path: Path, *, own: bool) -> None:
-    """Reads the file's first bytes without SQLite, so that a foreign, damaged or newer file stays as it is.
-
-    `own`: this program's live file, in log mode, rather than a copy of one. FileNotFoundError is the caller's.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if own else 0))
-    try:
-        state = os.fstat(descriptor)
-        head = os.pread(descriptor, _HEAD.size, 0)
-    finally:
-        os.close(descriptor)
-    if not stat.S_ISREG(state.st_mode) or len(head) < _HEAD.size:
-        raise damaged("too short")
-    magic, page, written, read, pages, encoding, version, application = _HEAD.unpack(head)
-    if magic != _MAGIC or application != APPLICATION_ID:
-        raise damaged("not a vault")
-    if version > FORMAT:
-        raise KeybatonError(Reason.VAULT_NEWER, format=str(version), known=str(FORMAT))
-    if version != FORMAT or page != PAGE_BYTES or encoding != 1:
-        raise damaged("first page")
-    if own and (written, read) != (_LOG_MODE, _LOG_MODE):
-        raise damaged("first page")
-    if log_bytes(path) == 0 and state.st_size != pages * PAGE_BYTES:  # with a log, the last pages may still be there
-        raise damaged("length")
 
 
 def make_folder(path: Path) -> None:

@@ -13,6 +13,7 @@ from keybatond.adapters.sqlite_store import files, schema
 from keybatond.adapters.sqlite_store.committer import Committer, Job, Outcome
 from keybatond.adapters.sqlite_store.copies import Copies
 from keybatond.adapters.sqlite_store.failures import translate, translated
+from keybatond.adapters.sqlite_store.head import OwnHead, check_copy
 from keybatond.adapters.sqlite_store.rows import RowReader, RowWriter
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Exposed
@@ -32,6 +33,7 @@ class SqliteStore:
         self._exposed = exposed
         self._committer = Committer(self._connect_writer)
         self._copies = Copies(path)
+        self._head = OwnHead(path)
         self._reading: sqlite3.Connection | None = None
         self._reader: RowReader | None = None
         self._tidied = False  # what a killed process left was looked for
@@ -147,17 +149,18 @@ class SqliteStore:
         # The writer is the last to close: SQLite then folds the log into the file and removes it.
         self._close_reader()
         await asyncio.to_thread(self._stop_writer)
+        self._head.close()
 
     # --- connections -----------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Looks at the files before SQLite does. VAULT_ABSENT, and what `check_own` and `check_head` raise."""
+        """Looks at the files before SQLite does. VAULT_ABSENT, and what `check_own` and `OwnHead.check` raise."""
         try:
             if not self._tidied:
                 self._tidy()
                 self._tidied = True  # once: later on there is work of this process
             files.check_own(self._path, self._exposed)
-            files.check_head(self._path, own=True)
+            self._head.check()
         except FileNotFoundError:
             raise KeybatonError(Reason.VAULT_ABSENT) from None
         except OSError as error:
@@ -212,10 +215,12 @@ class SqliteStore:
         A file with a log beside it, as that of a vault in use, is no such copy: read without its log it is an older vault.
         """
         try:
-            files.check_head(path, own=False)
+            own = files.is_there(self._path) and path.samefile(self._path)
+            if not own:
+                check_copy(path)
             if files.log_bytes(path):
                 raise KeybatonError(Reason.FILE_UNREADABLE, path=str(path), problem="has a log beside it")
-            if files.is_there(self._path) and path.samefile(self._path):
+            if own:
                 raise KeybatonError(Reason.FILE_UNREADABLE, path=str(path), problem="is the vault itself")
         except OSError as error:
             problem = translate(error).data["problem"]
