@@ -145,7 +145,7 @@ class VaultStore(Protocol):
         """Lets `reader` see the newest state again."""
 
     async def fold(self) -> None:
-        """Leaves no copy of replaced rows in a log, as far as readers allow; no error when it cannot."""
+        """Leaves no copy of replaced rows in a log, where readers forbid it once they have left; no error when it cannot."""
 
     async def shrink(self) -> None:
         """As `fold`, and gives the room of what was taken away back to the disk; no error when it cannot."""

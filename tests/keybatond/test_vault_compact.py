@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from keybaton_core.items import ItemRef
 from keybaton_testing.fake_clock import FakeClock
 from keybaton_testing.filled_vault import BACKUP_KEY, BACKUP_RECORD, fill, restore, rows_of, tamper
 from keybaton_testing.vaults import key, no_progress, opened_vault, refusal, secret, value_of
+from keybatond.adapters.sqlite_store import schema
 from keybatond.errors import KeybatonError, Reason
 from keybatond.rpc.convert_compact import compaction_to, rule_from
 from keybatond.services.vault import PutMode, VaultService
@@ -40,6 +43,13 @@ def present(vault: VaultService) -> list[ItemRef]:
 def numbers(vault: VaultService, ref: ItemRef = NAME) -> list[int]:
     """The versions that are left, newest first."""
     return [version.version for version in vault.versions(ref)[0]]
+
+
+def left_of(sealed: set[bytes], path: Path) -> list[bytes]:
+    """Those of which an end is still in the file or its log."""
+    log = path.with_name("vault.db-wal")
+    content = path.read_bytes() + (log.read_bytes() if log.exists() else b"")
+    return [part for part in sealed if part[-16:] in content or part[:16] in content]
 
 
 class TestWhatGoes:
@@ -144,11 +154,41 @@ class TestWhatIsLeft:
         assert len(forgotten) == 2 * 38
         await forget(vault, keep=0)
         forgotten |= before - rows_of(path)
-        log = path.with_name("vault.db-wal")
-        content = path.read_bytes() + (log.read_bytes() if log.exists() else b"")
-        assert not [sealed for sealed in forgotten if sealed[-16:] in content or sealed[:16] in content]
-        assert len(content) < size / 10
+        assert not left_of(forgotten, path)
+        assert path.stat().st_size < size / 10
         assert value_of(vault.get(secret("large").ref)) == "\x27" * 20_000
+
+    @pytest.mark.parametrize("own", [True, False])
+    async def test_what_somebody_was_reading_goes_once_he_has_left(
+        self, vault: VaultService, path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+    ) -> None:
+        """With the end of a check or backup at once, with that of another program's reading with the next change."""
+        monkeypatch.setattr(schema, "WRITER_BUSY_MS", 20)
+        for number in range(3):
+            await vault.put(secret("a", bytes([number]) * 5000), PutMode.UPSERT)
+        await vault._store.fold()
+        before = rows_of(path)
+        begun, leave = threading.Event(), threading.Event()
+
+        def read(*_: object) -> None:
+            begun.set()
+            assert leave.wait(20)
+
+        def read_outside() -> None:
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN")
+                other.execute("SELECT count(*) FROM item").fetchall()
+                read()
+
+        reading = asyncio.create_task(vault.check(read) if own else asyncio.to_thread(read_outside))
+        await asyncio.to_thread(begun.wait, 20)
+        await vault.compact(Rule(), no_progress, dry_run=False)
+        leave.set()
+        await reading
+        if not own:
+            await vault.put(secret("b"), PutMode.CREATE)
+        assert not left_of(before - rows_of(path), path)
+        assert await vault.check(no_progress) == []
 
     async def test_links_reads_and_what_is_current_stay(self, vault: VaultService, path: Path, tmp_path: Path) -> None:
         """Also over a restart, a backup and its return."""

@@ -39,6 +39,7 @@ class SqliteStore:
         self._tidied = False  # what a killed process left was looked for
         self._frozen = False  # the reader looks at the file as if nobody could change it
         self._thawed = False  # a writer has come since
+        self._unfolded = False  # replaced rows are still there, since somebody read them when they should have gone
         self._subscribers: list[Callable[[], None]] = []
 
     def exists(self) -> bool:
@@ -86,7 +87,10 @@ class SqliteStore:
                 loop.call_soon_threadsafe(settle, outcome)
 
         self._committer.give(Job(job, report))
-        return cast(T, await future)
+        result = cast(T, await future)
+        if self._unfolded:
+            await asyncio.to_thread(self._fold_log, wait=False)
+        return result
 
     def submit(self, job: Callable[[VaultWriter], object], finally_: Callable[[], None]) -> None:
         try:
@@ -261,7 +265,10 @@ class SqliteStore:
             connection, _frozen = self._connect_reader()
             with contextlib.closing(connection):
                 connection.execute("BEGIN")
-                return job(RowReader(connection))
+                result = job(RowReader(connection))
+        if self._unfolded:
+            self._fold_log(wait=False)
+        return result
 
     def _copy_to(self, path: Path, job: Callable[[VaultReader, VaultWriter], T]) -> T:
         def put(new: Path) -> None:
@@ -309,13 +316,21 @@ class SqliteStore:
         if not self._committer.stop(STOP_SECONDS):
             raise KeybatonError(Reason.STORAGE_FAILED, problem="writer hangs")
 
-    def _fold_log(self) -> None:
-        """Brings a sound vault's log into its file and empties it; a damaged vault keeps its log as it is."""
+    def _fold_log(self, *, wait: bool = True) -> None:
+        """Brings a sound vault's log into its file and empties it; a damaged vault keeps its log as it is.
+
+        `wait`: for readers of what is to go; writers wait meanwhile.
+        """
+        self._unfolded = True
         with (
             contextlib.suppress(KeybatonError, sqlite3.Error),
             contextlib.closing(self._connect_writer()) as connection,
         ):
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a reader may keep the last close from doing it
+            if not wait:
+                connection.execute("PRAGMA busy_timeout = 0")
+            # A reader may keep the last close from doing it.
+            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._unfolded = bool(busy)
 
     def _shrink(self) -> None:
         with (
