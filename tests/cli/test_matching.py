@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_the_whole_text_has_to_match() -> None:
         r"bad character in group name 'a\n' at position 4 (line 1, column 5)",
         True,
     ]
+
+
+def test_nothing_is_said_beside_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    """Python warns of patterns that it may read differently one day, in words about this program's own lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert matched([("[[a]", "["), ("[a||b]", "|")]) == [True, True]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

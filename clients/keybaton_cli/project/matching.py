@@ -12,6 +12,7 @@ import re
 import select
 import signal
 import time
+import warnings
 from collections.abc import Sequence
 
 CPU_SECONDS = 0.3
@@ -61,6 +62,7 @@ def _answer(writer: int, pairs: Sequence[tuple[str, str | None]]) -> None:
         signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process, whatever it is doing
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        warnings.simplefilter("ignore")  # Python's own words about a pattern that another version may read differently
         for pattern, text in pairs:
             try:
                 compiled = re.compile(pattern)
