@@ -39,10 +39,11 @@ def test_the_whole_text_has_to_match() -> None:
     ]
 
 
-def test_nothing_is_said_beside_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_beside_the_answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Python warns of patterns that it may read differently one day, in words about this program's own lines."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", lambda *_warning: os.write(2, b"warned"))
         assert matched([("[[a]", "["), ("[a||b]", "|")]) == [True, True]
     assert capfd.readouterr() == ("", "")
 
