@@ -185,16 +185,26 @@ class LazyGroup(ExampleHelp, click.Group):
         found = getattr(sys.modules.get(module), attribute, None)
         return tuple(found.lazy) if isinstance(found, LazyGroup) else ()
 
+    def _near(self, name: str) -> list[str]:
+        """What may be meant: a command below a group, one that other programs call so, or one that is spelt alike."""
+        import difflib
+
+        from keybaton_cli.other_names import OTHER_NAMES
+
+        for wanted in (name, *OTHER_NAMES.get(name, ())):
+            if wanted in self.lazy:
+                return [wanted]
+            if below := [f"{group} {wanted}" for group in self.lazy if wanted in self._names_below(group)]:
+                return below
+        return difflib.get_close_matches(name, self.lazy, n=1)
+
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with the nearest name in the error: of a command below a group, or one that is spelt alike."""
+        """As click's, with the command that may be meant in the error."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in self.lazy:
-            import difflib
-
-            below = [f"{group} {name}" for group in self.lazy if name in self._names_below(group)]
-            near = below or difflib.get_close_matches(name, self.lazy, n=1)
+            near = self._near(name)
             guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             context.fail(f"There is no command {name!r}.{guess}")
         return super().resolve_command(context, args)

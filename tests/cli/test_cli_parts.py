@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from keybaton_cli import clipboard, output
+from keybaton_cli import cli, clipboard, output
 from keybaton_cli.big_digits import big
 from keybaton_cli.commands import service
 from keybaton_cli.framework import App
+from keybaton_cli.other_names import OTHER_NAMES
 from keybaton_testing.command_line import CommandLine
 from keybaton_testing.fake_agent import FakeAgent, fake_agent
 from keybaton_testing.grpc_server import short_folder
@@ -75,15 +76,27 @@ def test_help_loads_neither_prompts_nor_the_agents_api_more_than_it_must(argumen
         ),
         (("statsu",), "There is no command 'statsu'. Did you mean 'status'?"),
         (("secrets", "lst"), "There is no command 'lst'. Did you mean 'list'?"),
+        (("ls",), "There is no command 'ls'. Did you mean 'secrets list' or 'dbs list' or 'env list'?"),
+        (("show",), "There is no command 'show'. Did you mean 'get'?"),
+        (("secrets", "show"), "There is no command 'show'. Did you mean 'view'?"),
+        (("secrets", "rename"), "There is no command 'rename'. Did you mean 'edit'?"),
+        (("env", "unset"), "There is no command 'unset'. Did you mean 'remove'?"),
         (("frobnicate",), "There is no command 'frobnicate'."),
     ],
 )
 def test_a_command_that_is_not_there_is_looked_for_below_the_groups_too(
     run: CommandLine, typed: tuple[str, ...], told: str
 ) -> None:
-    """Whoever leaves the group out is told it; what is merely misspelt is told as before."""
+    """Whoever leaves the group out is told it, whoever uses another program's word Keybaton's; else what is spelt alike."""
     result = run(*typed)
     assert (result.code, result.err.splitlines()[0]) == (2, f"error: {told}")
+
+
+def test_another_programs_word_leads_to_a_command_that_is_there() -> None:
+    """Each word that is suggested is a command, at the top or below a group."""
+    tables = (cli.secrets_group, cli.dbs_group, cli.env_group, cli.vault_group, cli.cli)
+    present = {name for table in tables for name in table.lazy}
+    assert {word for words in OTHER_NAMES.values() for word in words} <= present
 
 
 def test_colour_needs_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
