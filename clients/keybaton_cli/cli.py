@@ -32,7 +32,7 @@ secrets_group = LazyGroup(
         "remove": (_C + "secrets_edit:remove", "Remove a secret (undo brings it back)."),
         "import": (_C + "secrets_import:import_secrets", "Take over secrets from a file or another program."),
         "send": (_C + "send:send_secrets", "Hand secrets to another device on this network."),
-        "receive": (_C + "receive:receive_secret", "Take a secret from another device on this network."),
+        "receive": (_C + "receive:receive_secret", "Take secrets from another device on this network."),
     },
 )
 
@@ -129,7 +129,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "lock": (_C + "lock:lock", "Drop the keys from memory."),
     "unlock": (_C + "lock:unlock", "Open the vault."),
     "stop": (_C + "stop:stop", "End the agent."),
-    "vault": ("keybaton_cli.cli:vault_group", "Check, backup, restore, rekey."),
+    "vault": ("keybaton_cli.cli:vault_group", "Check, compact, backup, restore, rekey."),
     "history": (_C + "history:history", "Versions of one secret or database; who read what."),
     "undo": (_C + "history:undo", "Bring an older version back."),
     "setup": (_C + "setup:setup", "Let git, docker, aws, kubectl, ssh or keyring use the vault, and take it back."),

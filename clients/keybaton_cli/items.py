@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 SECRET = common_pb2.ITEM_KIND_SECRET
 DATABASE = common_pb2.ITEM_KIND_DATABASE
-NOUNS = {SECRET: "secret", DATABASE: "database", common_pb2.ITEM_KIND_ENV_VARIABLE: "variable"}
+NOUNS = {
+    SECRET: "secret",
+    DATABASE: "database",
+    common_pb2.ITEM_KIND_ENV_VARIABLE: "variable",
+    common_pb2.ITEM_KIND_PROJECT: "project",
+}
 
 
 def secret_ref(name: str) -> common_pb2.ItemRef:

@@ -61,6 +61,10 @@ def test_older_versions_go_when_it_is_said_what_stays(agent: FakeAgent, run: Com
     asked = [(request.keep, request.older_than_days, request.dry_run) for request in agent.compacted]
     assert asked == [(0, 0, True), (0, 90, False), (1, 90, False)]
     assert agent.compacted[0].HasField("keep") and not agent.compacted[1].HasField("keep")
+    project = common_pb2.ItemRef(kind=common_pb2.ITEM_KIND_PROJECT, name="p")
+    agent.compaction = agent_pb2.CompactVaultResponse(finished=True, versions=1, items=1)
+    agent.compaction.shown.add(ref=project, versions=1)
+    assert run("vault", "compact", "--keep", "1", "--dry-run", "--json").document["shown"][0]["kind"] == "project"
     agent.compaction = agent_pb2.CompactVaultResponse(finished=True)
     assert run("vault", "compact", "--keep", "9", "--yes").out == "No version is old enough to go.\n"
 

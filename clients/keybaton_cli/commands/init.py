@@ -35,8 +35,8 @@ _NO_KEYCHAIN = {"KEYCHAIN_UNAVAILABLE", "KEYCHAIN_TIMEOUT", "KEYCHAIN_REFUSED"}
 def init(app: App, keystore: str | None, passphrase_fd: int | None) -> None:
     """Make this device's vault, and the key that opens it.
 
-    The key lives in the desktop's keychain, or in a file sealed with a passphrase, or comes from a systemd credential.
-    Nothing weaker is ever chosen by itself. The agent is started and left unlocked.
+    The key lives in the desktop's keychain, or in the vault's file under a passphrase, typed or given as a systemd
+    credential. Nothing weaker is ever chosen by itself. The agent is started and left unlocked.
     """
     if passphrase_fd is not None and keystore not in {None, "passphrase"}:
         raise click.UsageError(f"--passphrase-fd does not go with --keystore {keystore}.")
@@ -54,7 +54,7 @@ def init(app: App, keystore: str | None, passphrase_fd: int | None) -> None:
         info = client.agent.init(KEYSTORES[chosen], phrase)
     except ClientError as error:
         if error.reason in _NO_KEYCHAIN and keystore is None:
-            hint = "`keybaton init --keystore passphrase` keeps the key in a file sealed with a passphrase."
+            hint = "`keybaton init --keystore passphrase` keeps the key in the vault's file, under a passphrase."
             raise Failure(error.reason, error.message, hint, dict(error.data)) from None
         raise
     if app.json:
