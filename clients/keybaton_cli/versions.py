@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
 from keybaton_cli import output
+from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App
 from keybaton_client.problem import ClientError
 
@@ -22,11 +23,23 @@ class BroughtBack(NamedTuple):
 def bring_back(app: App, ref: common_pb2.ItemRef, version: int | None) -> BroughtBack:
     """Makes `version` the newest; None: the newest older one that is no removal. ClientError as the agent's Undo."""
     vault = app.client().vault
-    source = _source(list(_versions(app, ref)), version)
+    source = _source(_versions(app, ref), version)
     if source is None:
         return BroughtBack(vault.undo(ref, version or 0), version or 0, f"version {version}" if version else "before")
     summary = vault.undo(ref, source.version)
     return BroughtBack(summary, source.version, f"version {source.version} of {output.when(source.updated_at_ms)}")
+
+
+def demand(app: App, ref: common_pb2.ItemRef, version: int | None) -> None:
+    """For what asks first: Failure NOT_FOUND when `bring_back` would find nothing to bring back."""
+    if _source(_versions(app, ref), version) is None:
+        raise nothing(ref.name, version, f"keybaton history {ref.name}")
+
+
+def nothing(name: str, version: int | None, listing: str) -> Failure:
+    """That there is no such version; `listing` is the command that shows those that are there."""
+    lacking = f"version {version} to bring back" if version else "version before this one"
+    return Failure("NOT_FOUND", f"{name} has no {lacking}.", f"`{listing}` lists its versions.")
 
 
 def _versions(app: App, ref: common_pb2.ItemRef) -> list[vault_pb2.ItemVersion]:

@@ -137,7 +137,10 @@ def test_a_database_is_removed_after_a_yes(desk: Desk) -> None:
 
 
 def test_undo_asks_first(desk: Desk) -> None:
-    """No changes nothing, Enter alone is yes."""
+    """No changes nothing, Enter alone is yes; where there is nothing to bring back, nothing is asked."""
+    desk.keybaton("undo token")
+    desk.terminal.wait_for("token has no version before this one.")
+    assert desk.terminal.exit_code() == 5
     desk.agent.put_secret("token", value="newer")
     desk.keybaton("undo token")
     desk.answer("Bring back token as it was before?", "n")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import click
 
 from keybaton_api.agent.v1 import common_pb2, vault_pb2
-from keybaton_cli import output
+from keybaton_cli import output, versions
 from keybaton_cli.commands.env_values import env_option, unknown
 from keybaton_cli.completion import complete_variable
-from keybaton_cli.failure import Failure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.project.context import Place, place
-from keybaton_cli.versions import bring_back
 from keybaton_client.problem import ClientError
 
 
@@ -25,14 +23,11 @@ def undo(app: App, name: str, environment: str | None, version: int | None) -> N
     where = place(app, environment)
     _versions(where, name)  # a name that never was has an error of its own
     try:
-        back = bring_back(app, _ref(where, name), version)
+        back = versions.bring_back(app, _ref(where, name), version)
     except ClientError as error:
         if error.reason != "NOT_FOUND":
             raise
-        lacking = f"version {version} to bring back" if version else "version before this one"
-        raise Failure(
-            "NOT_FOUND", f"{name} has no {lacking}.", f"`keybaton env history {name}` lists its versions."
-        ) from None
+        raise versions.nothing(name, version, f"keybaton env history {name}") from None
     if app.json:
         told = {"name": name, "environment": where.environment, "version": back.summary.version}
         output.document(told | {"restoredVersion": back.source})
@@ -48,7 +43,7 @@ def undo(app: App, name: str, environment: str | None, version: int | None) -> N
 def history(app: App, name: str, environment: str | None) -> None:
     """Versions of one variable, newest first, without values."""
     where = place(app, environment)
-    versions = _versions(where, name)
+    listed = _versions(where, name)
     if app.json:
         entries = [
             {
@@ -57,13 +52,13 @@ def history(app: App, name: str, environment: str | None) -> None:
                 "removed": v.removed,
                 "current": v.current,
             }
-            for v in versions
+            for v in listed
         ]
         output.document({"name": name, "environment": where.environment, "versions": entries})
         return
     rows = [
         (str(v.version), output.when(v.updated_at_ms), "removed" if v.removed else "current" if v.current else "")
-        for v in versions
+        for v in listed
     ]
     output.table(("VERSION", "CHANGED", ""), rows)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from keybaton_api.agent.v1 import common_pb2
-from keybaton_cli import output, prompts
+from keybaton_cli import output, prompts, versions
 from keybaton_cli.completion import complete_item
 from keybaton_cli.failure import Failure, UsageFailure
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.items import NOUNS, database_ref, secret_ref, summary_json
-from keybaton_cli.versions import bring_back
 from keybaton_client.problem import ClientError
 
 _DATABASE_HELP = "The database of this name, where a secret has it too."
@@ -47,9 +46,9 @@ def history(app: App, name: str | None, database: bool, reads: bool, limit: int 
     if limit is not None:
         raise UsageFailure("--limit belongs to --reads.")
     ref = _found(app, name, database)
-    versions = list(app.client().vault.list_versions(ref))
+    listed = list(app.client().vault.list_versions(ref))
     if app.json:
-        listed = [
+        entries = [
             {
                 "version": entry.version,
                 "name": entry.name,
@@ -57,12 +56,12 @@ def history(app: App, name: str | None, database: bool, reads: bool, limit: int 
                 "removed": entry.removed,
                 "updatedAt": output.when_json(entry.updated_at_ms),
             }
-            for entry in versions
+            for entry in listed
         ]
-        output.document({"name": name, "kind": NOUNS[ref.kind], "versions": listed})
+        output.document({"name": name, "kind": NOUNS[ref.kind], "versions": entries})
         return
     rows = []
-    for entry in versions:
+    for entry in listed:
         state = "removed" if entry.removed else "current" if entry.current else ""
         rows.append((str(entry.version), output.when(entry.updated_at_ms), entry.name, state))
     output.table(("VERSION", "CHANGED", "NAME", "STATE"), rows)
@@ -116,6 +115,7 @@ def undo(app: App, name: str, version: int | None, database: bool, yes: bool) ->
     """Make an older version the newest. Nothing is lost: the history only grows."""
     ref = _found(app, name, database)
     if not yes and prompts.possible(app):
+        versions.demand(app, ref, version)
         what = (
             f"version {version} of {output.printable(name)}"
             if version
@@ -123,14 +123,11 @@ def undo(app: App, name: str, version: int | None, database: bool, yes: bool) ->
         )
         prompts.agree(app, yes, f"Bring back {what}?", "Nothing was changed.", default=True)
     try:
-        back = bring_back(app, ref, version)
+        back = versions.bring_back(app, ref, version)
     except ClientError as error:
         if error.reason != "NOT_FOUND":
             raise
-        missing = f"version {version} to bring back" if version else "version before this one"
-        raise Failure(
-            "NOT_FOUND", f"{name} has no {missing}.", f"`keybaton history {name}` lists its versions."
-        ) from None
+        raise versions.nothing(name, version, f"keybaton history {name}") from None
     if app.json:
         output.document(summary_json(back.summary) | {"restoredVersion": back.source})
     else:
