@@ -20,6 +20,7 @@ from keybatond.adapters.sqlite_store.copies import Copies
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import KeyRecord
 from keybatond.services.vault import PutMode, VaultService
+from keybatond.services.vault_compact import Rule
 
 WRITES = 5
 ASIDE = "vault.db.replaced-17"
@@ -66,6 +67,17 @@ def exchange_until(path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(SystemExit):
         files.exchange(files.new_file(path), path, path.with_name(ASIDE))
     monkeypatch.undo()
+
+
+async def test_what_a_killed_process_was_to_forget_is_not_left_in_its_log(killed: Path) -> None:
+    """It was killed after the change and before its log was folded: whoever looks again at what there is to forget ends it."""
+    vault = vault_at(killed)
+    await vault.open(key())
+    assert files.log_bytes(killed)
+    assert (await vault.compact(Rule(), no_progress, dry_run=True)).items == 0
+    assert not files.log_bytes(killed)
+    await assert_whole(vault)
+    await vault.shutdown()
 
 
 @pytest.mark.parametrize("step", [1, 2])

@@ -173,6 +173,7 @@ class SqliteStore:
     def _tidy(self) -> None:
         """Takes back what was under way when a process was killed. OSError when the log cannot be brought back."""
         files.undo_exchange(self._path)
+        self._unfolded = files.log_bytes(self._path) > 0  # what was to go may be in the log of a killed process
         with contextlib.suppress(OSError):  # it takes only room
             files.remove_leftovers(self._path)
 
