@@ -41,6 +41,7 @@ venv: .venv/editable
 
 demo: .venv/bin/python
 	@rm -f .venv/editable
+	@echo "Installing Keybaton into .venv …"
 	@[ -e .venv/installed ] || .venv/bin/python $(PIP) . && touch .venv/installed
 	@.venv/bin/python $(PIP) --force-reinstall --no-deps .
 	@.venv/bin/keybaton demo
