@@ -108,6 +108,19 @@ def test_nobody_there(lan: Lan) -> None:
     """Each side alone ends after its time with no-peer."""
     sent, received = lan.run(send_after=100)
     assert (reason(sent), reason(received)) == ("no-peer", "no-peer")
+    assert isinstance(sent, ShareFailed) and sent.hint.startswith("No receiver was heard.")
+
+
+@pytest.mark.parametrize("to", ["10.0.0.2:9", "10.0.0.2"])
+def test_nobody_at_the_named_address(lan: Lan, to: str) -> None:
+    """Whoever has named one is told what may be wrong with the address, and not to name one."""
+
+    async def main() -> None:
+        sent = await outcome_of(lan.desk.send(lan.job(to=to), lan.sender))
+        assert reason(sent) == "no-peer"
+        assert isinstance(sent, ShareFailed) and sent.hint.startswith("No receiver answered where --to points.")
+
+    simulate(lan.clock, main())
 
 
 def test_a_code_that_nobody_types_expires(lan: Lan) -> None:

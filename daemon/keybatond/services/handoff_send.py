@@ -307,7 +307,8 @@ class _Sending:
                 state = State.SAVED if outcome.state == "saved" else State.DECLINED
                 self._scope.succeed(Ending(state, outcome.detail))
             case Finish(reason, by_peer):
-                self._scope.fail(send_failed(ShareReason(reason), by_peer=by_peer, heard=len(self._book)))
+                named = self._job.to is not None
+                self._scope.fail(send_failed(ShareReason(reason), by_peer=by_peer, heard=len(self._book), named=named))
 
     def _do_ask(self, ask: Ask) -> None:
         line = self._lines[ask.attempt]

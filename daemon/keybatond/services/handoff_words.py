@@ -31,6 +31,10 @@ _SAID_BY_RECEIVER = {
     ShareReason.STORAGE: "The receiver could not store it. Nothing was saved there.",
 }
 _UNREACHABLE = "Receivers announced themselves, but none could be reached: a firewall may be in the way."
+_NOT_THERE = (
+    "No receiver answered where --to points. Start one there, and give the address that it shows: its port is another "
+    "one each time."
+)
 
 _RECEIVE = {
     ShareReason.WRONG_CODE: "The code was not the sender's. Nothing was received.",
@@ -48,10 +52,14 @@ _RECEIVE = {
 _OTHERS_CAME = "Only other devices came than the one that was named. `keybaton status` on it shows what it is called."
 
 
-def send_failed(reason: ShareReason, *, by_peer: bool, heard: int) -> ShareFailed:
-    """How a send fails. `by_peer`: the receiver proved that it said so; `heard`: receivers that announced themselves."""
-    if reason is ShareReason.NO_PEER and heard:
-        return ShareFailed(reason, _UNREACHABLE)
+def send_failed(reason: ShareReason, *, by_peer: bool, heard: int, named: bool) -> ShareFailed:
+    """How a send fails.
+
+    `by_peer`: the receiver proved that it said so; `heard`: receivers that announced themselves; `named`: one was to be
+    looked for at an address alone.
+    """
+    if reason is ShareReason.NO_PEER and (named or heard):
+        return ShareFailed(reason, _UNREACHABLE if heard else _NOT_THERE)
     said = _SAID_BY_RECEIVER.get(reason) if by_peer else None
     return ShareFailed(reason, said or _SEND.get(reason, ""))
 
