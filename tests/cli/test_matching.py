@@ -120,6 +120,10 @@ def test_the_finding_names_the_slow_pattern_and_what_was_not_looked_at() -> None
         (f'[schema.A]\npattern = "(a+)+$"\ndefault = "{SLOW[1]}"\n', 4, "the default of [schema.A] takes too long"),
         (r"[schema.A]" + "\n" + r'pattern = "' + r"(?i:[\u0000-\U0010ffff])" * 2_000 + '"\n', 3, "too long to read"),
         ("[" + ".".join("a" * 20_000) + "]\n" + "b=1\n" * 40_000, 2, "the name of a table within 300 characters"),
+        (".".join("a" * 120_000) + " = 1\n", 2, "at most 100 dots before a ="),
+        ("x = {" + ".".join("a" * 120_000) + " = 1}\n", 2, "at most 100 dots before a ="),
+        ("# " + "." * 200 + " = \n" + '"#".' + ".".join("a" * 120_000) + " = 1\n", 3, "at most 100 dots before a ="),
+        ("x = " + "9" * 200_000 + "\n", 3, "expected TOML: Exceeds the limit"),
         (
             " [" + ".".join(['"\u2028"'] * 20_000) + "]\n" + "b=1\n" * 20_000,
             2,
@@ -131,7 +135,7 @@ def test_the_finding_names_the_slow_pattern_and_what_was_not_looked_at() -> None
             "unknown key 'x'",
         ),
     ],
-    ids=["default", "pattern", "table", "table-of-lines", "line"],
+    ids=["default", "pattern", "table", "key", "inline-key", "key-behind-comment", "digits", "table-of-lines", "line"],
 )
 def test_a_file_is_refused_in_time(text: str, line: int, words: str) -> None:
     """Also where its line is looked for among long ones."""

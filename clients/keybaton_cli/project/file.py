@@ -17,6 +17,7 @@ FILE_NAME = "keybaton.toml"
 FILE_MAX_BYTES = 256 * 1024
 # The reader of TOML walks the parts of a table's name for each of its keys: thousands of both take minutes.
 HEADER_MAX_CHARACTERS = 300
+KEY_MAX_DOTS = 100  # for the same reason, also of a key in an inline table
 PARENTS_MAX = 64
 _VAULT_ID = re.compile(r"[0-9a-f]{32}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -86,9 +87,15 @@ def parse(path: str, data: bytes) -> Project:
     for at, content in enumerate(text.split("\n"), 1):
         if len(content) > HEADER_MAX_CHARACTERS and content.lstrip(" \t").startswith("["):
             raise ProjectRefused(path, at, f"expected the name of a table within {HEADER_MAX_CHARACTERS} characters")
+        keys = [] if content.lstrip(" \t").startswith("#") else content.split("=")[:-1]
+        if any(key.count(".") > KEY_MAX_DOTS for key in keys):
+            raise ProjectRefused(path, at, f"expected at most {KEY_MAX_DOTS} dots before a =")
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # the reader's own is a ValueError; int raises one for too many digits
         found = re.search(r"\(at line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         raise ProjectRefused(path, line, f"expected TOML: {str(error).split(' (at ')[0]}") from None
