@@ -124,6 +124,13 @@ def test_a_file_is_imported_as_told(project: Project, choice: str, after: dict[s
         assert (told["created"], told["changed"]) == (["C"], ["A"] if choice == "replace" else [])
 
 
+@pytest.mark.parametrize(("choice", "counted"), [("replace", "1 new, 1 changed, 1"), ("keep", "1 new, 0 changed, 2")])
+def test_an_import_counts_what_it_did(project: Project, choice: str, counted: str) -> None:
+    """Each variable of the file once; what was kept is as before."""
+    done = project.keybaton("env", "import", "-", "--on-conflict", choice, stdin="A=new\nB=two\nC=three\n")
+    assert done.stdout == f"Imported into default: {counted} as before.\n"
+
+
 def test_a_file_that_is_none_of_variables_is_refused(project: Project) -> None:
     """With its line; nothing of it is taken."""
     refused = project.keybaton("env", "import", "-", stdin="C=1\nD.E=2\n", ok=False)

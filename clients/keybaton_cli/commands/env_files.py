@@ -129,6 +129,7 @@ def import_file(
             f"{where.environment} has other values for {', '.join(taken)}.",
             "`--on-conflict replace` or `--on-conflict keep`.",
         )
+    found = len(values)
     if on_conflict == "keep":
         values = {name: value for name, value in values.items() if name not in taken}
     new = sorted(name for name in values if name not in present)
@@ -142,7 +143,8 @@ def import_file(
         output.document(told | {"findings": findings})
         return
     verb = "Would import" if dry_run else "Imported"
-    output.say(f"{verb} into {where.environment}: {len(new)} new, {len(changed)} changed, {len(values)} in all.")
+    same = found - len(new) - len(changed)
+    output.say(f"{verb} into {where.environment}: {len(new)} new, {len(changed)} changed, {same} as before.")
     if dry_run:
         for name in (*new, *changed):
             output.say(f"  {'new    ' if name in new else 'changed'}  {name}")
