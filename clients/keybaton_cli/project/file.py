@@ -92,10 +92,7 @@ def parse(path: str, data: bytes) -> Project:
             raise ProjectRefused(path, at, f"expected at most {KEY_MAX_DOTS} dots before a =")
     try:
         document = tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # the reader's own is a ValueError; int raises one for too many digits
+    except (ValueError, RecursionError) as error:  # tomllib's own is a ValueError; too many digits raise a plain one
         found = re.search(r"\(at line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         raise ProjectRefused(path, line, f"expected TOML: {str(error).split(' (at ')[0]}") from None
