@@ -200,7 +200,13 @@ def _get(arguments: list[str]) -> int | None:
     channel.send(GET_ITEM, get_request(options[""][0], options.get("--field", [""])[0]), READ_SECONDS)
     from keybaton_hot.answers import get_answer
 
-    write(answer(channel, get_answer) + b"\n")
+    try:
+        value = answer(channel, get_answer)
+    except Exception as error:
+        if getattr(error, "reason", "") == "NOT_FOUND":
+            return None  # click's form of the command looks for the nearest name
+        raise
+    write(value + b"\n")
     return 0
 
 

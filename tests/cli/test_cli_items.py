@@ -134,6 +134,15 @@ def test_what_is_not_there_is_told_as_what_it_would_be(agent: FakeAgent, run: Co
         assert listing in failed.document["error"]["hint"]
 
 
+def test_a_value_that_is_not_there_is_told_with_the_nearest_name(agent: FakeAgent, run: CommandLine) -> None:
+    """Of secrets alone, whose values these are."""
+    agent.put_secret("github-token", value="x")
+    agent.put_database("github-tokens", path="s3:b")
+    failed = run("get", "gihub-tokens", "--json")
+    assert (failed.code, failed.document["error"]["reason"]) == (5, "NOT_FOUND")
+    assert failed.document["error"]["message"] == "There is no secret named gihub-tokens; the nearest is github-token."
+
+
 def test_undo_says_which_version_came_back(agent: FakeAgent, run: CommandLine) -> None:
     """Without --version the newest older one that is no removal; with --json its number as well."""
     agent.put_secret("k", value="one")

@@ -112,6 +112,14 @@ def test_failures_have_their_exit_codes_and_sentences(opened: Device, arguments:
     assert failed.stdout == ""
 
 
+def test_a_name_that_is_not_there_is_told_with_the_nearest(opened: Device) -> None:
+    """On the quick way too."""
+    opened.keybaton("secrets", "add", "github-token", "--type", "token", stdin="v\n", check=True)
+    failed = opened.keybaton("get", "gihub-token")
+    assert (failed.returncode, failed.stdout) == (5, "")
+    assert failed.stderr.startswith("error: There is no secret named gihub-token; the nearest is github-token.\n")
+
+
 def test_a_locked_vault_is_said_at_once(opened: Device) -> None:
     """Exit code 4, and a hint that names the command."""
     assert opened.keybaton("lock").returncode == 0

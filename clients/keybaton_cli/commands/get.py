@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from keybaton_cli import output
+from keybaton_cli import missing, output
 from keybaton_cli.completion import complete_secret
 from keybaton_cli.framework import App, command, pass_app
 from keybaton_cli.items import secret_ref
@@ -26,7 +26,9 @@ from keybaton_cli.items import secret_ref
 @pass_app
 def get(app: App, name: str, field: str, copy: bool) -> None:
     """Print the value of a secret, followed by a newline."""
-    value = app.client().vault.get_value(secret_ref(name), field)
+    ref = secret_ref(name)
+    with missing.told(app, ref):
+        value = app.client().vault.get_value(ref, field)
     if copy:
         from keybaton_cli.clipboard import copy_for_a_while
 
