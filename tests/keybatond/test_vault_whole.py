@@ -38,10 +38,12 @@ from keybaton_testing.vaults import (
     value_of,
     vault_at,
 )
+from keybatond.adapters.sqlite_store import schema
 from keybatond.errors import Reason
-from keybatond.ports import KeyRecord
+from keybatond.ports import KeyRecord, Progress
 from keybatond.services import vault_transaction
 from keybatond.services.vault import Change, PutMode, VaultService
+from keybatond.services.vault_compact import Rule
 from keybatond.services.vault_reads import FLUSH_READS
 from keybatond.services.vault_transaction import Changes
 
@@ -318,3 +320,33 @@ class TestBackup:
         assert await restored.check(no_progress) == []
         assert restored.count() == await backup
         await restored.shutdown()
+
+
+@pytest.mark.parametrize("work", ["check", "backup", "preview"])
+async def test_a_change_of_keys_lets_whoever_reads_the_whole_begin_anew(
+    vault: VaultService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """The vault is open all the time and sound: neither "locked" nor "damaged" is true of it."""
+    monkeypatch.setattr(schema, "WRITER_BUSY_MS", 20)
+    begun, leave = threading.Event(), threading.Event()
+
+    def hold(*_: int) -> None:
+        begun.set()
+        assert leave.wait(20)
+
+    async def whole(name: str, progress: Progress) -> object:
+        if work == "check":
+            return await vault.check(progress)
+        if work == "backup":
+            return await vault.backup(str(tmp_path / name), BACKUP_RECORD, key(BACKUP_KEY), progress)
+        return await vault.compact(Rule(), progress, dry_run=True)
+
+    undisturbed = await whole("first", no_progress)
+    snapshot = vault._store.snapshot
+    monkeypatch.setattr(vault._store, "snapshot", lambda job: snapshot(lambda reader: (hold(), job(reader))[1]))
+    reading = asyncio.create_task(whole("second", hold))
+    await asyncio.to_thread(begun.wait, 20)
+    await vault.rekey(OTHER_RECORD, key(OTHER_KEY), no_progress)
+    leave.set()
+    assert await reading == undisturbed
+    assert await vault.check(no_progress) == []

@@ -13,6 +13,7 @@ from keybaton_core.items import Item, ItemKind, ItemRef, ItemSummary
 from keybaton_core.vault_parts import Row
 from keybaton_core.vault_rows import RowSealer
 from keybatond.errors import KeybatonError, Reason
+from keybatond.services.open_vault import OpenVault
 from keybatond.services.vault_changes import Change, PutMode
 from keybatond.services.vault_copy import LAST
 from keybatond.services.vault_reads import decode_reads
@@ -28,7 +29,7 @@ from keybatond.services.vault_types import (
     opening,
     within,
 )
-from keybatond.services.vault_whole import OpenVault, WholeVault
+from keybatond.services.vault_whole import WholeVault
 
 __all__ = [
     "BatchResult",

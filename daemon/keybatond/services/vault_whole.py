@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from keybaton_core.secret import SecretBytes
@@ -19,27 +17,18 @@ from keybaton_core.vault_rows import RowSealer, Totals
 from keybaton_core.vault_wrap import unwrap, wrap
 from keybatond.errors import KeybatonError, Reason
 from keybatond.ports import Clock, Entropy, KeyHolder, KeyOpener, KeyRecord, Progress
-from keybatond.services.vault_answers import ListAnswers, ReadAnswers
+from keybatond.services.open_vault import OpenVault
+from keybatond.services.vault_answers import ReadAnswers
 from keybatond.services.vault_check import Check
 from keybatond.services.vault_compact import Compaction, Limits, Rule, compact, limits, preview
 from keybatond.services.vault_copy import copy_vault
 from keybatond.services.vault_front import VaultHeader, decoded, header_in, record_of
-from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, PENDING_MAX, READS_TOGETHER, encode_reads
+from keybatond.services.vault_reads import FLUSH_READS, FLUSH_SECONDS, READS_TOGETHER, encode_reads
 from keybatond.services.vault_transaction import Changes
 from keybatond.services.vault_types import ReadRecord, RestoreResult, opening
 from keybatond.vault_ports import SET_ASIDE, VaultReader, VaultStore, VaultWriter
 
 T = TypeVar("T")
-
-
-@dataclass
-class OpenVault:
-    """An open vault: its keys, the reads that are not yet written, and what was answered about its names."""
-
-    sealer: RowSealer
-    read_answers: ReadAnswers
-    reads: deque[ReadRecord] = field(default_factory=lambda: deque(maxlen=PENDING_MAX))
-    answers: ListAnswers = field(default_factory=ListAnswers)
 
 
 class WholeVault:
@@ -143,8 +132,9 @@ class WholeVault:
 
     async def check(self, progress: Progress) -> list[str]:
         """Reads everything and compares the sealed count and sum; sentences for people, empty when sound."""
-        sealer = self._opened().sealer
-        return await self._store.snapshot(lambda reader: Check(reader, sealer, progress).run())
+        return await self._under_one_key(
+            lambda sealer: self._store.snapshot(lambda reader: Check(reader, sealer, progress).run()), doubtful=bool
+        )
 
     async def compact(self, rule: Rule, progress: Progress, *, dry_run: bool) -> Compaction:
         """Forgets older versions for good, in one transaction, and makes the file smaller; writes wait meanwhile.
@@ -153,28 +143,32 @@ class WholeVault:
         """
         stays = limits(rule, self._clock.now_ms())
         if dry_run:
-            sealer = self._opened().sealer
-            return await self._store.snapshot(lambda reader: preview(reader, sealer, stays, progress))
+            return await self._under_one_key(
+                lambda sealer: self._store.snapshot(lambda reader: preview(reader, sealer, stays, progress))
+            )
         return await self._finished(self._compact(stays, progress))
 
     async def backup(self, path: str, record: KeyRecord, wrapping_key: SecretBytes, progress: Progress) -> int:
         """Writes a copy with a vault key of its own, which opens with `wrapping_key`; how many items it has. FILE_EXISTS."""
-        source = self._opened().sealer
-        vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
-        header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
-        target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
-        vault_key.wipe()
-        self._flush_reads()
-        await self._store.barrier()
 
-        def copy(reader: VaultReader, writer: VaultWriter) -> Totals:
-            writer.put_header(header.encode())
-            return copy_vault(reader, writer, source, target, self._entropy, progress, in_place=False)
+        async def write(source: RowSealer) -> int:
+            vault_key = SecretBytes(self._entropy.token(KEY_BYTES))
+            header = self._wrapped(source.vault_id, record, vault_key, wrapping_key)
+            target = RowSealer(VaultKeys(vault_key, header.vault_id), header.vault_id)
+            vault_key.wipe()
+            self._flush_reads()
+            await self._store.barrier()
 
-        try:
-            return (await self._store.copy_to(path, copy)).items
-        finally:
-            target.keys.wipe()
+            def copy(reader: VaultReader, writer: VaultWriter) -> Totals:
+                writer.put_header(header.encode())
+                return copy_vault(reader, writer, source, target, self._entropy, progress, in_place=False)
+
+            try:
+                return (await self._store.copy_to(path, copy)).items
+            finally:
+                target.keys.wipe()
+
+        return await self._under_one_key(write)
 
     async def restore(
         self,
@@ -220,6 +214,29 @@ class WholeVault:
         if self._open is None:
             raise KeybatonError(Reason.VAULT_ABSENT if self.header() is None else Reason.VAULT_LOCKED)
         return self._open
+
+    async def _under_one_key(
+        self, work: Callable[[RowSealer], Awaitable[T]], doubtful: Callable[[T], bool] = lambda _: False
+    ) -> T:
+        """What `work` gives with the keys of the open vault. It begins anew where they were changed under it.
+
+        By a rekey or restore: it then found them wiped, or rows that they do not open, and would say that the vault is locked or
+        damaged. `doubtful`: whether its result may have come so.
+        """
+        while True:
+            sealer = self._opened().sealer
+            try:
+                result = await work(sealer)
+                if not doubtful(result) or not await self._changed(sealer):
+                    return result
+            except KeybatonError:
+                if not await self._changed(sealer):
+                    raise
+
+    async def _changed(self, sealer: RowSealer) -> bool:
+        """Whether the vault is open under other keys, once a change that is under way is over."""
+        await self._may_write.wait()
+        return self._open is not None and self._open.sealer is not sealer
 
     async def edit(self, change: Callable[[Changes], T]) -> T:
         """Runs `change` in one transaction, durable when it returns; what it raises undoes all of it. It may run twice."""
