@@ -36,6 +36,8 @@ def prepare(desk: Desk, before: str) -> None:
         desk.agent.on_start = lambda agent: agent.become("ANNOUNCING", senders=["laptop", "phone"])
     elif before == "there is no vault":
         desk.agent.info.vault_state = agent_pb2.VAULT_STATE_ABSENT
+    elif before == "token was changed":
+        desk.agent.put_secret("token", value="newer")
     elif before == "there are older versions":
         desk.has_older_versions()
     elif before == "the vault is locked":

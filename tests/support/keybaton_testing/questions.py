@@ -175,7 +175,10 @@ FAKE = (
     ),
     _walk("dbs remove notes", "", "test_a_database_is_removed_after_a_yes", (_REMOVE, "Remove notes?")),
     _walk(
-        "undo token", "", "test_undo_asks_first", ("history.py: f'Bring back {what}?'", "Bring back token as it was")
+        "undo token",
+        "token was changed",
+        "test_undo_asks_first",
+        ("history.py: f'Bring back {what}?'", "Bring back token as it was"),
     ),
     _walk(
         "dbs add new",
