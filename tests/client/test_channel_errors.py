@@ -47,7 +47,9 @@ def test_the_agents_own_words_are_taken() -> None:
     assert error.data == {"name": "n"}
 
 
-@pytest.mark.parametrize("said", [details("example.com"), b"", b"\xff\xff", None])
+@pytest.mark.parametrize(
+    "said", [details("example.com"), b"", b"\xff\xff", None], ids=["another's", "nothing", "no message", "none"]
+)  # the order of a map's entries in bytes is another in each process, and so would be the test's name
 def test_what_is_not_the_agents_leaves_the_status(said: bytes | None) -> None:
     """A reason of another domain is none of ours, though it may be spelled alike."""
     assert translated(Error(grpc.StatusCode.UNAVAILABLE, said)).reason == "NO_AGENT"
