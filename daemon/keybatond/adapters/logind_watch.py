@@ -80,11 +80,11 @@ class LogindWatch:
         if self._address.startswith("unix:path=") and not os.path.exists(path):  # noqa: PTH110, ASYNC240 - a look, no I/O to speak of
             raise FileNotFoundError(path)
         from dbus_fast.aio import MessageBus
-        from dbus_fast.errors import DBusFastError
+        from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 
         try:
             bus = MessageBus(bus_address=self._address, negotiate_unix_fd=True)
-        except DBusFastError:  # an address of a kind that it does not know
+        except InvalidAddressError:  # an address of a kind that it does not know
             raise _Lost from None
         signals: asyncio.Queue[Message] = asyncio.Queue(SIGNALS_MAX)
 
@@ -104,7 +104,7 @@ class LogindWatch:
             self._watched = True
             self._log.event("logind watched")
             await self._serve(bus, signals)
-        except (TimeoutError, DBusFastError):  # such as a bus that lets nobody in
+        except (TimeoutError, AuthError, DBusError, InvalidAddressError):  # such as a bus that lets nobody in
             raise _Lost from None
         finally:
             bus.disconnect()
