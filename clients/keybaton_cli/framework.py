@@ -180,10 +180,10 @@ class LazyGroup(ExampleHelp, click.Group):
                 formatter.write_dl([(name.ljust(size), self.lazy[name][1]) for name in names])
 
     def _names_below(self, group: str) -> Sequence[str]:
-        """Of a group whose table is loaded; a command's module is not imported for it."""
+        """Of a group that is nothing but its table, which is loaded; a command's module is not imported for it."""
         module, attribute = self.lazy[group][0].split(":")
         found = getattr(sys.modules.get(module), attribute, None)
-        return tuple(found.lazy) if isinstance(found, LazyGroup) else ()
+        return tuple(found.lazy) if isinstance(found, LazyGroup) and found.callback is None else ()
 
     def _near(self, name: str) -> list[str]:
         """What may be meant: a command below a group, one that other programs call so, or one that is spelt alike."""

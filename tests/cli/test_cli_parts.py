@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def test_a_command_that_is_not_there_is_looked_for_below_the_groups_too(
     run: CommandLine, typed: tuple[str, ...], told: str
 ) -> None:
     """Whoever leaves the group out is told it, whoever uses another program's word Keybaton's; else what is spelt alike."""
+    import_module("keybaton_cli.commands.shares")  # whatever is loaded already, the words are the same
     result = run(*typed)
     assert (result.code, result.err.splitlines()[0]) == (2, f"error: {told}")
 
