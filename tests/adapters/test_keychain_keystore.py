@@ -23,6 +23,7 @@ from keybatond.ports import KeyRecord, Keystore, KeystoreKind
 
 SECRET_SERVICE = b"keyring.backends.SecretService.Keyring"
 RECORD = KeyRecord(KeystoreKind.KEYCHAIN, KEY_ID, SECRET_SERVICE)
+KEYRINGS_MAX = 3
 SLACK_SECONDS = 6.0  # for processes to start on a busy machine
 
 
@@ -79,12 +80,6 @@ class TestGnomeKeyring(HoldsKeysContract):
         await keystore.store(KEY_ID, SecretBytes(b"short"), None)
         assert await reason(keystore.load(RECORD, None)) is Reason.WRONG_KEY
 
-    async def test_many_calls_at_once_all_succeed(self, keystore: Keystore) -> None:
-        """Twelve stores and loads side by side; no process is left."""
-        ids = [f"{number:032x}" for number in range(12)]
-        records = await asyncio.gather(*(keystore.store(one, KEY, None) for one in ids))
-        assert await asyncio.gather(*(keystore.load(record, None) for record in records)) == [KEY] * 12
-
     async def test_a_cancelled_call_leaves_no_process(self, keystore: Keystore) -> None:
         """The child is killed with its call."""
         before = len(children())
@@ -93,6 +88,28 @@ class TestGnomeKeyring(HoldsKeysContract):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert len(children()) == before
+
+
+async def test_many_calls_at_once_all_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve stores and loads side by side.
+
+    gnome-keyring has been seen to leave the bus under that (version 42.1, twice in some hundred runs): then a new one is tried,
+    and what is said must be that the keychain is gone. While it is there, nothing may fail.
+    """
+    for _ in range(KEYRINGS_MAX):
+        with KeyringSession("unlocked") as session:
+            enter(session, monkeypatch)
+            keystore = keychain()
+            ids = [f"{number:032x}" for number in range(12)]
+            try:
+                records = await asyncio.gather(*(keystore.store(one, KEY, None) for one in ids))
+                assert await asyncio.gather(*(keystore.load(record, None) for record in records)) == [KEY] * 12
+                return
+            except KeybatonError as failure:
+                if session.answers():
+                    raise
+                assert failure.reason is Reason.KEYCHAIN_UNAVAILABLE
+    raise AssertionError(f"{KEYRINGS_MAX} gnome-keyrings have ended by themselves")
 
 
 async def test_a_locked_keychain_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:

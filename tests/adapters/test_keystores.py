@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,9 @@ class TestFakePassphrase(AsksPassphraseContract):
         return FakeKeystore(KeystoreKind.PASSPHRASE)
 
 
+SOON = 20.0
+
+
 class TestPassphraseKeystore(AsksPassphraseContract):
     @pytest.fixture
     def keystore(self) -> Keystore:
@@ -55,14 +60,21 @@ class TestPassphraseKeystore(AsksPassphraseContract):
         record = await PassphraseKeystore(FakeEntropy()).store(KEY_ID, KEY, WORDS)
         assert key_file.decode(record.parameters).profile == key_file.Argon2Profile(65536, 3, 4)
 
-    async def test_the_event_loop_goes_on_during_a_derivation(self) -> None:
-        """The loop turns while Argon2id runs in its thread."""
-        task = asyncio.create_task(PassphraseKeystore(FakeEntropy()).store(KEY_ID, KEY, WORDS))
-        turns = 0
-        while not task.done():
+    async def test_the_event_loop_goes_on_during_a_derivation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The loop turns while Argon2id runs in its thread: here it does not begin before the loop has turned."""
+        turned = threading.Event()
+        sealed = key_file.seal_key
+
+        def waits(*arguments: Any, **more: Any) -> bytes:
+            assert turned.wait(SOON), "the loop stood still"
+            return sealed(*arguments, **more)
+
+        monkeypatch.setattr(key_file, "seal_key", waits)
+        task = asyncio.create_task(PassphraseKeystore(FakeEntropy(), profile=key_file.FLOOR).store(KEY_ID, KEY, WORDS))
+        for _ in range(3):
             await asyncio.sleep(0)
-            turns += 1
-        assert turns > 50
+        turned.set()
+        await task
 
 
 def credential(folder: Path, content: bytes, mode: int = 0o400) -> dict[str, str]:

@@ -142,6 +142,10 @@ class KeyringSession:
 
             return bool(secretstorage.get_default_collection(connection).is_locked())
 
+    def answers(self) -> bool:
+        """Whether gnome-keyring still runs and has its collection on the bus."""
+        return self._keyring is not None and self._keyring.alive() and self._has_default_collection()
+
     def wedge(self) -> None:
         """Stops gnome-keyring's process (SIGSTOP): every call to it now hangs."""
         assert self._keyring is not None
