@@ -93,8 +93,9 @@ def get_answer(data: bytes) -> bytes:
     return value
 
 
-def list_answer(data: bytes) -> tuple[list[str], list[tuple[str, int, int]], str]:
-    """The columns of a ListItemsResponse: names; of each (type, version, time of change in ms); the next page's token.
+def list_answer(data: bytes) -> tuple[str, list[str], list[int], list[int], str]:
+    """The columns of a ListItemsResponse: names, each ended by a line feed; types; versions; times of change in ms; and the
+    next page's token.
 
     Raises WireError also where there are none, or of unlike lengths.
     """
@@ -119,13 +120,12 @@ def list_answer(data: bytes) -> tuple[list[str], list[tuple[str, int, int]], str
             packed[key] += blob(content)
     try:
         kinds = [types[place] for place in _varints(packed[3])]
-        rests = list(zip(kinds, _varints(packed[4]), _times(packed[5]), strict=True))
+        versions, times = _varints(packed[4]), _times(packed[5])
     except (IndexError, ValueError):
         raise WireError("columns that do not fit together") from None
-    listed = names.split("\n")
-    if listed.pop() or len(listed) != len(rests):
+    if not names.count("\n") == len(kinds) == len(versions) == len(times) or names[-1:] not in ("", "\n"):
         raise WireError("columns that do not fit together")
-    return listed, rests, token
+    return names, kinds, versions, times, token
 
 
 def _varints(data: bytes) -> list[int]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HEAD = ("NAME", "TYPE", "CHANGED")
 _YEAR_10000_MS = 253_402_300_800_000
 
-_Rest = tuple[str, int, int]  # type, version, time of change
+_Row = tuple[str, str, int, int]  # name, type, version, time of change
 
 
 def name_order(name: str) -> tuple[str, str]:
@@ -25,55 +25,56 @@ def show(channel: "Channel", *, json: bool, in_table: bool) -> int | None:
     """Prints names, types and times of every page; the first one has been asked for. None for what click has to print."""
     from keybaton_hot.answers import list_answer
 
-    names, rests, token = answer(channel, list_answer)
+    names, kinds, versions, times, token = answer(channel, list_answer)
     in_pages = bool(token)  # each of them sorted
     while token:
         channel.send(LIST_ITEMS, list_request(token), READ_SECONDS)
-        page, details, token = answer(channel, list_answer)
-        names += page
-        rests += details
+        more, more_kinds, more_versions, more_times, token = answer(channel, list_answer)
+        names += more
+        kinds += more_kinds
+        versions += more_versions
+        times += more_times
     channel.close()
     # Names that have to be cleaned for a reader, or times out of a calendar, are for the complete code.
-    if not names or not "".join(names).isprintable():
+    if not names or not names.replace("\n", "").isprintable():
         return None
-    if not all(kind.isprintable() and 0 < changed < _YEAR_10000_MS for kind, _, changed in set(rests)):
+    if not "".join(set(kinds)).isprintable() or not 0 < min(times) <= max(times) < _YEAR_10000_MS:
         return None
-    pairs = list(zip(names, rests, strict=True))
+    if not (json or in_table or in_pages) and len(set(kinds)) == len(set(times)) == 1:
+        write(names.replace("\n", _end(kinds[0], times[0])).encode())  # imported together: one call for all
+        return 0
+    rows = list(zip(names[:-1].split("\n"), kinds, versions, times, strict=True))
     if in_pages:
-        pairs.sort(key=lambda pair: name_order(pair[0]))
+        rows.sort(key=lambda row: name_order(row[0]))
     if in_table:
         from keybaton_cli import output
 
-        shown = [(name, kind, output.when(changed)) for name, (kind, _, changed) in pairs]
-        output.table(HEAD, shown)
+        output.table(HEAD, [(name, kind, output.when(changed)) for name, kind, _, changed in rows])
         sys.stdout.flush()
     else:
-        write(_document(pairs) if json else _lines(pairs))
+        write(_document(rows) if json else _lines(rows))
     return 0
 
 
-def _lines(pairs: list[tuple[str, _Rest]]) -> bytes:
-    ends = {}
-    shown: dict[int, str] = {}
-    for rest in {rest for _, rest in pairs}:
-        kind, _, changed = rest
-        second = changed // 1000
-        if second not in shown:
-            shown[second] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        ends[rest] = f"\t{kind}\t{shown[second]}\n"
-    return "".join([name + ends[rest] for name, rest in pairs]).encode()
+def _end(kind: str, changed: int) -> str:
+    return f"\t{kind}\t{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(changed // 1000))}\n"
 
 
-def _document(pairs: list[tuple[str, _Rest]]) -> bytes:
+def _lines(rows: list[_Row]) -> bytes:
+    ends = {pair: _end(*pair) for pair in {(kind, changed) for _, kind, _, changed in rows}}
+    return "".join([name + ends[kind, changed] for name, kind, _, changed in rows]).encode()
+
+
+def _document(rows: list[_Row]) -> bytes:
     ends = {}
-    for rest in {rest for _, rest in pairs}:
+    for rest in {row[1:] for row in rows}:
         kind, version, changed = rest
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(changed // 1000))
         ends[rest] = (
             f', "kind": "secret", "type": {_quoted(kind)}, '
             f'"version": {version}, "updatedAt": "{when}.{changed % 1000:03}Z"}}'
         )
-    entries = [f'{{"name": {_quoted(name)}{ends[rest]}' for name, rest in pairs]
+    entries = [f'{{"name": {_quoted(row[0])}{ends[row[1:]]}' for row in rows]
     return f'{{"secrets": [{", ".join(entries)}]}}\n'.encode()
 
 

@@ -51,6 +51,21 @@ def test_list_prints_what_click_prints(device: HotDevice, arguments: list[str]) 
     assert device.run(*arguments) == device.run(*arguments, bare=False)
 
 
+@pytest.mark.parametrize("page", [1000, 2])
+@pytest.mark.parametrize(
+    "others", [[], [("b", "note", 1_790_000_000_123)], [("b", "token", 1_790_000_001_000)], [("b", "token", 0)]]
+)
+def test_what_was_stored_together_is_listed_as_click_lists_it(
+    device: HotDevice, page: int, others: list[tuple[str, str, int]]
+) -> None:
+    """Of one type and one time, which is printed in one go; and with one among them of another type or time."""
+    device.vault.names = [*((name, "token", 1_790_000_000_123) for name in ("c", "B", "\u00e9 e", "a")), *others]
+    device.vault.page = page
+    listed = device.run("secrets", "list")
+    assert listed == device.run("secrets", "list", bare=False)
+    assert len(listed.out.splitlines()) == len(device.vault.names)
+
+
 def test_list_as_json_is_json(device: HotDevice) -> None:
     """Names with quotes and backslashes survive; they come in their order, whatever that of storing."""
     found = json.loads(device.run("secrets", "list", "--json").out)

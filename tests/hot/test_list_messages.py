@@ -37,8 +37,9 @@ def columns(listed: list[Row]) -> vault_pb2.ItemColumns:
 
 def read(data: bytes) -> tuple[list[Row], str]:
     """The rows of a list, and its token. WireError."""
-    found, rests, token = answers.list_answer(data)
-    return [(name, *rest) for name, rest in zip(found, rests, strict=True)], token
+    names, *columns, token = answers.list_answer(data)
+    assert names.endswith("\n") or not names
+    return list(zip(names.split("\n")[:-1], *columns, strict=True)), token
 
 
 @settings(max_examples=1000)

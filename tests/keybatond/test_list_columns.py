@@ -22,20 +22,21 @@ async def test_columns_hold_what_items_hold(vault: VaultService) -> None:
     await vault.batch_put([secret(name) for name in ("b", "ä", "C", "a", "B")], PutMode.CREATE)
     await vault.put(secret("a", "new"), PutMode.REPLACE)
 
-    async def both(size: int, token: str) -> tuple[vault_pb2.ListItemsResponse, tuple[list[str], list[Any], str]]:
+    async def both(size: int, token: str) -> tuple[vault_pb2.ListItemsResponse, list[str], list[Any], str]:
         asked = vault_pb2.ListItemsRequest(kind=common_pb2.ITEM_KIND_SECRET, page_size=size, page_token=token)
         plain = vault_pb2.ListItemsResponse.FromString(await servicer.ListItems(asked.SerializeToString(), CONTEXT))
         asked.columns = True
-        return plain, list_answer(await servicer.ListItems(asked.SerializeToString(), CONTEXT))
+        names, *columns, following = list_answer(await servicer.ListItems(asked.SerializeToString(), CONTEXT))
+        return plain, names.split("\n")[:-1], list(zip(*columns, strict=True)), following
 
     for size, token, expected in ((0, "", ["a", "B", "b", "C", "ä"]), (3, "", ["b", "C", "ä"]), (3, "3", ["a", "B"])):
-        plain, (names, rests, following) = await both(size, token)
+        plain, names, rests, following = await both(size, token)
         assert names == expected and following == plain.next_page_token
         by_name = {item.ref.name: (item.secret_type, item.version, item.updated_at_ms) for item in plain.items}
         assert dict(zip(names, rests, strict=True)) == by_name
     assert {version for _, version, _ in rests} == {1, 2}
     await vault.delete(secret("a").ref)
-    _, (names, _, _) = await both(0, "")
+    _, names, _, _ = await both(0, "")
     assert names == ["B", "b", "C", "ä"]
 
 

@@ -71,8 +71,8 @@ class Vault:
         token = ""
         while True:
             request = list_request(token, prefix)
-            page, rests, token = self._call(LIST_ITEMS, request, list_answer, READ_SECONDS)
-            found += [name for name, (kind, _, _) in zip(page, rests, strict=True) if kind == "login"]
+            names, kinds, _, _, token = self._call(LIST_ITEMS, request, list_answer, READ_SECONDS)
+            found += [name for name, kind in zip(names.split("\n"), kinds, strict=False) if kind == "login"]
             if not token:
                 return found
 
