@@ -91,11 +91,11 @@ def test_secrets_are_not_made_of_ciphertext(dotenvx: Project) -> None:
 
 def test_references_to_1password_are_stored_and_told(project: Project) -> None:
     """They are what the file says, and a program may look them up; their names are told, by every command that imports."""
-    text = "PLAIN=value\nDB_PASSWORD=op://work/db/password\nTOKEN='op://work/api/token'\n"
+    text = "PLAIN=value\nDB_PASSWORD=op://team/db/password\nTOKEN='op://team/api/token'\n"
     project.write(env=text)
     warning = "references to 1Password (op://…), which `keybaton run` does not look up: DB_PASSWORD, TOKEN."
     assert warning in project.keybaton("env", "init", "--yes").stderr
-    assert project.keybaton("env", "get", "TOKEN").stdout == "op://work/api/token\n"
+    assert project.keybaton("env", "get", "TOKEN").stdout == "op://team/api/token\n"
     again = project.keybaton("env", "import", "-", "--json", stdin=text)
     assert warning in again.stderr
     assert json.loads(again.stdout)["changed"] == []
